@@ -1,1 +1,1 @@
-export {};
+export { IopfGroup, IopfQueue, type IopfQueueOptions, type IopfStats } from './queue.ts';
