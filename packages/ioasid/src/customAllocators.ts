@@ -30,11 +30,6 @@ export class CustomAllocators {
     return this.#spaces[0]?.[0];
   }
 
-  /** Allocators registered. */
-  get count(): number {
-    return this.#spaces.reduce((sum, space) => sum + space.length, 0);
-  }
-
   /**
    * @param outstanding - IDs in use or in quarantine now.
    * @throws {@link IommuError} `EEXIST` if registered already; `EAGAIN` if the default allocator has IDs out.
