@@ -12,4 +12,12 @@ export {
   type PageResponse,
 } from './fault.ts';
 export { Iommu, type IommuGroup, type IommuOptions } from './iommu.ts';
-export type { ReservedRegion, ReservedType } from './reservedRegions.ts';
+export { MappedPages } from './mappedPages.ts';
+export type { MsiSource } from './msiPages.ts';
+export {
+  firmwareStreams,
+  formatReservedRegions,
+  insertReservedRegion,
+  type ReservedRegion,
+  type ReservedType,
+} from './reservedRegions.ts';
