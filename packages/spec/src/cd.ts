@@ -23,6 +23,12 @@ import {
   WALKS,
 } from './values.ts';
 
+const AA64 = flag(0, 41, 'table format', FORMAT);
+const VMSA = 'VMSAv8-64';
+const D128 = '128-bit descriptors';
+const is64 = (words: Uint32Array, base: number): boolean => AA64.get(words, base);
+const isNot64 = (words: Uint32Array, base: number): boolean => !AA64.get(words, base);
+
 /** Permission of index `index`: dword 6 for unprivileged, 7 for privileged accesses. Index 10 crosses a word. */
 const permission = (dword: number, index: number) =>
   choice(
@@ -57,7 +63,7 @@ export const cdLayout = layout('CD', 64, 'IHI 0070 §5.4', {
   TBI0: flag(0, 38, 'TTB0 top byte ignored'),
   TBI1: flag(0, 39, 'TTB1 top byte ignored'),
   PAN: flag(0, 40, 'privileged data access to unprivileged-accessible pages refused'),
-  AA64: flag(0, 41, 'table format', FORMAT),
+  AA64,
   HD: flag(0, 42, 'dirty state by hardware; needs HA'),
   HA: flag(0, 43, 'access flag by hardware'),
   S: flag(0, 44, 'stall on stage 1 translation faults', STALLS),
@@ -66,31 +72,31 @@ export const cdLayout = layout('CD', 64, 'IHI 0070 §5.4', {
   ASET: flag(0, 47, 'ASID set', ['shared with PEs', 'private to SMMU']),
   ASID: bits(0, 63, 48, 'ASID tag; upper byte must be 0 without ASID16'),
   NSCFG0: flag(1, 0, 'NS attribute of TTB0 tables (Secure)', SPACE),
-  HAD0: alternate('V8_64', flag(1, 1, 'hierarchical attributes off for TTB0', HIERARCHY)),
-  DisCH0: alternate('D128', flag(1, 1, 'contiguous hint ignored at the first TTB0 level', HIERARCHY)),
+  HAD0: alternate(VMSA, flag(1, 1, 'hierarchical attributes off for TTB0', HIERARCHY), is64),
+  DisCH0: alternate(D128, flag(1, 1, 'contiguous hint ignored at the first TTB0 level', HIERARCHY), isNot64),
   E0PD0: flag(1, 2, 'unprivileged access to TTB0 range faults', ['allowed', 'F_TRANSLATION']),
   HAFT: flag(1, 3, 'access flag in table descriptors; needs HA'),
   TTB0: addr(1, 55, 4, 'table address [55:4]'),
   PnCH: flag(1, 58, 'stage 1 Protected attribute replaces the contiguous hint (translation hardening)'),
   EPAN: flag(1, 59, 'PAN also covers execute-only unprivileged pages'),
   HWU059: flag(1, 60, 'TTB0 descriptor bit 59 available to hardware'),
-  HWU060: flag(1, 61, 'same for bit 60'),
-  HWU061: alternate('V8_64', flag(1, 62, 'same for bit 61')),
-  HWU062: alternate('V8_64', flag(1, 63, 'same for bit 62')),
-  SKL0: alternate('D128', choice(1, 63, 62, LEVELS_SKIPPED, 'TTB0 levels skipped')),
+  HWU060: flag(1, 61, 'TTB0 descriptor bit 60 available to hardware'),
+  HWU061: alternate(VMSA, flag(1, 62, 'TTB0 descriptor bit 61 available to hardware'), is64),
+  HWU062: alternate(VMSA, flag(1, 63, 'TTB0 descriptor bit 62 available to hardware'), is64),
+  SKL0: alternate(D128, choice(1, 63, 62, LEVELS_SKIPPED, 'TTB0 levels skipped'), isNot64),
   NSCFG1: flag(2, 0, 'NS attribute of TTB1 tables (Secure)', SPACE),
-  HAD1: alternate('V8_64', flag(2, 1, 'hierarchical attributes off for TTB1', HIERARCHY)),
-  DisCH1: alternate('D128', flag(2, 1, 'contiguous hint ignored at the first TTB1 level', HIERARCHY)),
+  HAD1: alternate(VMSA, flag(2, 1, 'hierarchical attributes off for TTB1', HIERARCHY), is64),
+  DisCH1: alternate(D128, flag(2, 1, 'contiguous hint ignored at the first TTB1 level', HIERARCHY), isNot64),
   E0PD1: flag(2, 2, 'unprivileged access to TTB1 range faults', ['allowed', 'F_TRANSLATION']),
   AIE: flag(2, 3, 'AttrIndx widened to 4 bits, MAIR1 bank'),
   TTB1: addr(2, 55, 4, 'table address [55:4]'),
   DS: flag(2, 58, '52-bit layout for 4KB/16KB'),
   PIE: flag(2, 59, 'indirect permissions'),
   HWU159: flag(2, 60, 'TTB1 descriptor bit 59 available to hardware'),
-  HWU160: flag(2, 61, 'same for bit 60'),
-  HWU161: alternate('V8_64', flag(2, 62, 'same for bit 61')),
-  HWU162: alternate('V8_64', flag(2, 63, 'same for bit 62')),
-  SKL1: alternate('D128', choice(2, 63, 62, LEVELS_SKIPPED, 'TTB1 levels skipped')),
+  HWU160: flag(2, 61, 'TTB1 descriptor bit 60 available to hardware'),
+  HWU161: alternate(VMSA, flag(2, 62, 'TTB1 descriptor bit 61 available to hardware'), is64),
+  HWU162: alternate(VMSA, flag(2, 63, 'TTB1 descriptor bit 62 available to hardware'), is64),
+  SKL1: alternate(D128, choice(2, 63, 62, LEVELS_SKIPPED, 'TTB1 levels skipped'), isNot64),
   MAIR0: bits(3, 31, 0, 'attribute bytes 0-3'),
   MAIR1: bits(3, 63, 32, 'attribute bytes 4-7'),
   AMAIR0: bits(4, 31, 0, 'auxiliary attributes, low word'),

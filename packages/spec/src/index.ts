@@ -2,6 +2,7 @@ export * from './cd.ts';
 export type { CommandFacts, CommandLayout, Completion } from './commands/command.ts';
 export { COMMAND_BYTES } from './commands/command.ts';
 export * from './commands/index.ts';
+export { type Description, describe, meaningOf } from './describe.ts';
 export { FieldRangeError, LayoutError } from './errors.ts';
 export type { EventFacts, EventLayout } from './events/event.ts';
 export { EVENT_BYTES } from './events/event.ts';

@@ -3,19 +3,13 @@
  * prints its own documentation. IHI 0070 numbers bits inside 64-bit dwords, and so do the tables.
  */
 import { LayoutError } from './errors.ts';
-import type { AddrField, BitsField, Field, FlagField, StraddleField, WideField } from './field.ts';
+import type { AddrField, Field, FlagField, WideField } from './field.ts';
 
 export type Fields = Readonly<Record<string, Field>>;
 
 /** A structure's fields as plain values: numbers, booleans, and bigints where a number may be too small. */
 export type Decoded<F extends Fields> = {
-  -readonly [K in keyof F]: F[K] extends FlagField
-    ? boolean
-    : F[K] extends WideField
-      ? bigint
-      : F[K] extends BitsField | StraddleField | AddrField
-        ? number
-        : never;
+  -readonly [K in keyof F]: F[K] extends FlagField ? boolean : F[K] extends WideField ? bigint : number;
 };
 
 export interface Layout<F extends Fields = Fields> {

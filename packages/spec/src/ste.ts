@@ -68,9 +68,9 @@ export const steLayout = layout('STE', 64, 'IHI 0070 §5.2', {
   S1COR: choice(1, 5, 4, CD_CACHEABILITY, 'outer cacheability of CD fetch'),
   S1CSH: choice(1, 7, 6, SHAREABILITY, 'shareability of CD fetch', ACTS_AS_0),
   S2HWU59: flag(1, 8, 'stage 2 descriptor bit 59 available to hardware; needs PBHA'),
-  S2HWU60: flag(1, 9, 'same for bit 60'),
-  S2HWU61: flag(1, 10, 'same for bit 61'),
-  S2HWU62: flag(1, 11, 'same for bit 62'),
+  S2HWU60: flag(1, 9, 'stage 2 descriptor bit 60 available to hardware; needs PBHA'),
+  S2HWU61: flag(1, 10, 'stage 2 descriptor bit 61 available to hardware; needs PBHA'),
+  S2HWU62: flag(1, 11, 'stage 2 descriptor bit 62 available to hardware; needs PBHA'),
   DRE: flag(1, 12, 'destructive reads allowed', [
     'read made non-destructive; invalidate becomes clean+invalidate',
     'allowed, subject to page permissions',

@@ -4,7 +4,7 @@
  * The address is in layouts of its own (outputAddress.ts), for it depends on granule and output size. Fields that share
  * bits say when each holds; that is decided by the CD or STE, or by whether the entry is a block, not by the entry.
  */
-import { addr, alternate, bits, choice, type Field, flag, type Values } from '../field.ts';
+import { type Alternate, addr, alternate, bits, choice, flag, type Values } from '../field.ts';
 import { type Decoded, layout } from '../layout.ts';
 import { SHAREABILITY } from '../values.ts';
 
@@ -28,8 +28,8 @@ export function descriptorKind(lo: number, level: number): DescriptorKind {
 }
 
 /** One of the meanings that an entry's bits have under direct or indirect permissions (CD.PIE, STE.S2PIE). */
-const direct = <F extends Field>(field: F): F => alternate('direct permissions', field);
-const indirect = <F extends Field>(field: F): F => alternate('indirect permissions', field);
+const direct = <F extends Alternate>(field: F): F => alternate('direct permissions', field);
+const indirect = <F extends Alternate>(field: F): F => alternate('indirect permissions', field);
 
 /** Output address bits, by the conditions under which an entry has them there. */
 const address = {
