@@ -34,7 +34,23 @@ export * from './registers/root.ts';
 export * from './registers/secure.ts';
 export * from './registers/tables.ts';
 export * from './ste.ts';
-export { CERROR } from './values.ts';
+export {
+  ADDRESS_SIZE,
+  ADDRESS_SIZE_52,
+  CACHEABILITY,
+  CD_CACHEABILITY,
+  CERROR,
+  MEM_ATTR,
+  S1_PERMISSION,
+  S2_PERMISSION,
+  SHAREABILITY,
+  SHCFG,
+  STALL_MODEL,
+  TG0,
+  TG1,
+  TLBI_TG,
+  WALK_CACHEABILITY,
+} from './values.ts';
 export * from './vmsa/descriptors.ts';
 export * from './vmsa/granules.ts';
 export * from './vmsa/memoryAttributes.ts';

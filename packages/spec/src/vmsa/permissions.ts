@@ -2,8 +2,6 @@
  * What the permission fields of an entry allow. Arm DDI 0487 §D8.4; IHI 0070 §5.4 for PAN, WXN and the single-privilege
  * worlds. Restrictions that other fields add (WXN, PAN, EPAN, UWXN, hierarchical bits) are the reader's to apply.
  */
-import { S1_PERMISSION, S2_PERMISSION } from '../values.ts';
-
 /** What one privilege may do with data. */
 export type DataAccess = 'none' | 'RO' | 'WO' | 'RW';
 
@@ -39,12 +37,7 @@ export const AP_TABLE: readonly { readonly noWrite: boolean; readonly noUnprivil
 
 /**
  * The permission index of a leaf under indirect permissions, from its upper and lower word: bits 54, 53, 51 and 6.
- * At stage 1 it picks CD.PIIPn and CD.PIIUn, at stage 2 S2PII.S2PIIn.
+ * At stage 1 it picks CD.PIIPn and CD.PIIUn (S1_PERMISSION), at stage 2 S2PII.S2PIIn (S2_PERMISSION).
  */
 export const permissionIndex = (lo: number, hi: number): number =>
   ((hi >>> 19) & 0b1100) | ((hi >>> 18) & 0b10) | ((lo >>> 6) & 1);
-
-/** Encodings of CD.PIIPn and CD.PIIUn. */
-export const S1_INDIRECT: typeof S1_PERMISSION = S1_PERMISSION;
-/** Encodings of S2PII.S2PIIn and STE.S2POIn. */
-export const S2_INDIRECT: typeof S2_PERMISSION = S2_PERMISSION;
