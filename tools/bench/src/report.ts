@@ -1,0 +1,20 @@
+import Table from 'cli-table3';
+import colour from 'picocolors';
+import type { Measured } from './row.ts';
+
+const digits = (ns: number): string => (ns < 100 ? ns.toFixed(1) : Math.round(ns).toLocaleString('en'));
+
+/** The rows as a table for a terminal. */
+export function render(step: number, measured: readonly Measured[]): string {
+  const table = new Table({
+    head: ['workload', 'ns', 'best', 'goal here', 'of goal'].map(colour.bold),
+    colAligns: ['left', 'right', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const { name, ns, min, goal, ratio } of measured) {
+    const percent = `${Math.round(ratio * 100)} %`;
+    table.push([name, digits(ns), digits(min), digits(goal), ratio <= 1 ? colour.green(percent) : colour.red(percent)]);
+  }
+  const met = measured.filter(({ ratio }) => ratio <= 1).length;
+  return `${table.toString()}\n${met} of ${measured.length} goals met. Yardstick: ${step.toFixed(2)} ns a step (goals are for 1.7 ns).`;
+}
