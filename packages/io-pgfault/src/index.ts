@@ -1,1 +1,3 @@
-export { IopfGroup, IopfQueue, type IopfQueueOptions, type IopfStats } from './queue.ts';
+export { IopfGroup } from './group.ts';
+export { IopfQueue, type IopfQueueOptions } from './queue.ts';
+export type { IopfStats } from './stats.ts';

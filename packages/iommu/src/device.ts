@@ -7,6 +7,11 @@ export interface PciFunctionPort {
   disablePasid(): void;
   /** Requester IDs of other functions that this one's requests may carry, such as behind a PCIe-to-PCI bridge. */
   readonly aliases?: readonly number[];
+  /** Whether the function has the ATS capability. */
+  readonly atsSupported?: boolean;
+  /** Lets the function ask for translations of pages of 2^`pageShift` bytes, and keep them (PCIe 10.5.1). */
+  enableAts?(pageShift: number): void;
+  disableAts?(): void;
 }
 
 /** A bus master. Its identity is the object: hand the same one to every call. */
