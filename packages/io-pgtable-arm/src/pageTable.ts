@@ -1,0 +1,433 @@
+/**
+ * VMSAv8-64 page tables: mapping, unmapping, looking up (Arm DDI 0487 §D8; Linux io-pgtable-arm.c).
+ *
+ * One page at a time goes a short way: the last level 3 table is remembered, and the store goes to the words themselves
+ * unless somebody observes stores, the walker does not snoop, or stores are checked. All else takes the long way, which
+ * does the same with every case looked at.
+ */
+import type { IommuPagesList } from '@smmu/iommu-pages';
+import { hex, IommuError, type Iova, type Pa } from '@smmu/platform';
+import { PROT_COMBINATIONS } from './attributes.ts';
+import { entriesBeforeRun, leaveRuns, runEntries } from './contiguous.ts';
+import { TableCore } from './core.ts';
+import { addressOf, PTE_CONT_HI, PTE_PAGE_LO, PTE_TYPE_MASK_LO, PTE_VALID_LO } from './descriptors.ts';
+import { detachTables } from './detach.ts';
+import { type DirtyOptions, readAndClearDirty } from './dirty.ts';
+import { IotlbGather } from './gather.ts';
+import { clearPages, writeLeaves } from './leaves.ts';
+import { type Stage1Config, type Stage2Config, stage1Config, stage2Config } from './registers.ts';
+import { splitBlock } from './split.ts';
+import type { PgtableOptions } from './types.ts';
+import { type WalkLevel, walk } from './walk.ts';
+
+/**
+ * Makes an empty page table (Linux `alloc_io_pgtable_ops`).
+ * @throws {@link IommuError} `EINVAL` if the format has no such table or the options contradict each other, `ENOMEM`.
+ */
+export function allocPgtable(options: PgtableOptions): ArmPageTable {
+  return new ArmPageTable(options);
+}
+
+/**
+ * A page table. Made by {@link allocPgtable}, ended by {@link ArmPageTable.free}.
+ *
+ * Input addresses are those that the walker sees: from 0 on, or with the `ttbr1` quirk from 2^64 − 2^iasBits on, where
+ * a number is exact for page-aligned addresses only.
+ */
+export class ArmPageTable extends TableCore {
+  /** Sizes that a mapping may have, ascending, in bytes. */
+  readonly pageSizes: readonly number[];
+  /** The sum of {@link pageSizes}: a bit for each (Linux `pgsize_bitmap`). */
+  readonly pageSizeBitmap: number;
+  readonly #stage1: Stage1Config | undefined;
+  readonly #stage2: Stage2Config | undefined;
+
+  /** Use {@link allocPgtable}. */
+  constructor(options: PgtableOptions) {
+    super(options);
+    this.pageSizes = this.geometry.pageSizes;
+    this.pageSizeBitmap = this.pageSizes.reduce((sum, bytes) => sum + bytes, 0);
+    const { coherent } = this.coherence;
+    if (options.stage === 1) this.#stage1 = stage1Config(options, this.geometry, this.rootPa, coherent);
+    else this.#stage2 = stage2Config(options, this.geometry, this.rootPa, coherent);
+  }
+
+  /**
+   * What the CD of this table holds.
+   * @throws {@link IommuError} `EINVAL` if it is of stage 2.
+   */
+  get stage1(): Stage1Config {
+    if (this.#stage1 === undefined) throw new IommuError('EINVAL', 'a stage 2 table has no stage 1 configuration');
+    return this.#stage1;
+  }
+
+  /**
+   * What the STE of this table holds.
+   * @throws {@link IommuError} `EINVAL` if it is of stage 1.
+   */
+  get stage2(): Stage2Config {
+    if (this.#stage2 === undefined) throw new IommuError('EINVAL', 'a stage 1 table has no stage 2 configuration');
+    return this.#stage2;
+  }
+
+  /**
+   * Maps `count` pages in a row (Linux `map_pages`). All or nothing: if one cannot be mapped, those before it are
+   * unmapped again and invalidated by {@link TlbOps.flushWalk}; tables made on the way stay, empty.
+   *
+   * An empty table in the way of a block is unlinked, invalidated and freed first.
+   * @param iova - First input address, aligned to `pageBytes`.
+   * @param pa - First output address, aligned to `pageBytes`.
+   * @param pageBytes - One of {@link pageSizes}.
+   * @param prot - {@link PROT} bits. Reading or writing must be among them.
+   * @returns Bytes mapped, `pageBytes * count`.
+   * @throws {@link IommuError} `EINVAL` for a size, alignment, count or protection that cannot be; `ERANGE` beyond the
+   * table's input or output; `ENOMEM`. {@link MapConflictError} (`EEXIST`) names what is mapped there already.
+   */
+  mapPages(iova: Iova, pa: Pa, pageBytes: number, count: number, prot: number): number {
+    const { memory } = this;
+    if (count === 1 && pageBytes === this.granuleBytes && this.direct && memory.observer === null) {
+      const va = iova - this.base;
+      const page = va * this.pageScale;
+      const output = pa * this.pageScale;
+      const tag = Math.floor(va * this.leafScale);
+      const lo = this.leafLo[prot & (PROT_COMBINATIONS - 1)]!;
+      if (
+        va >= 0 &&
+        va < this.limit &&
+        Math.floor(page) === page &&
+        pa >= 0 &&
+        pa < this.outputLimit &&
+        Math.floor(output) === output &&
+        prot === (prot & (PROT_COMBINATIONS - 1)) &&
+        lo !== 0 &&
+        !this.wide &&
+        (tag === this.leafTag || this.findLeaf(va, tag))
+      ) {
+        const word = memory.atFrame(this.leafFrame) + (page & this.mask) * 2;
+        const words = memory.words;
+        if ((words[word]! & PTE_VALID_LO) === 0) {
+          words[word] = pa | 0 | lo | PTE_PAGE_LO;
+          words[word + 1] = (pa * 2 ** -32) | 0 | this.leafHi[prot]!;
+          return pageBytes;
+        }
+      }
+    }
+    return this.#mapMany(iova, pa, pageBytes, count, prot);
+  }
+
+  /**
+   * Unmaps `count` pages in a row (Linux `unmap_pages`), up to the first that is not mapped.
+   *
+   * A larger block that the range covers whole goes as one; of one that it covers in part, the rest stays as the
+   * `partialUnmap` option says. A table below an entry of `pageBytes` goes with all that it maps.
+   * @param iova - First input address, aligned to `pageBytes`.
+   * @param pageBytes - One of {@link pageSizes}.
+   * @param gather - Takes the range that must be invalidated, and the tables to be freed after that. Without it the
+   * caller invalidates the range himself; tables are then invalidated and freed at once.
+   * @returns Bytes unmapped: fewer than asked if something was not mapped, or is part of a block that stays.
+   * @throws {@link IommuError} `EINVAL` for a size, alignment or count that cannot be; `ERANGE` beyond the table's
+   * input; `ENOMEM` if a block cannot be split.
+   */
+  unmapPages(iova: Iova, pageBytes: number, count: number, gather?: IotlbGather): number {
+    const { memory } = this;
+    if (count === 1 && pageBytes === this.granuleBytes && this.direct && memory.observer === null) {
+      const va = iova - this.base;
+      const page = va * this.pageScale;
+      const tag = Math.floor(va * this.leafScale);
+      if (va >= 0 && va < this.limit && Math.floor(page) === page && (tag === this.leafTag || this.findLeaf(va, tag))) {
+        const word = memory.atFrame(this.leafFrame) + (page & this.mask) * 2;
+        const words = memory.words;
+        if ((words[word]! & PTE_TYPE_MASK_LO) === PTE_PAGE_LO && (words[word + 1]! & PTE_CONT_HI) === 0) {
+          words[word] = 0;
+          words[word + 1] = 0;
+          if (gather !== undefined) gather.add(iova, pageBytes, pageBytes);
+          return pageBytes;
+        }
+      }
+    }
+    return this.#unmapMany(iova, pageBytes, count, gather);
+  }
+
+  /**
+   * Looks an address up (Linux `iova_to_phys`). Permissions play no part.
+   * @returns Where it leads, or -1 if nowhere.
+   */
+  iovaToPhys(iova: Iova): Pa | -1 {
+    const va = iova - this.base;
+    if (!(va >= 0 && va < this.limit)) return -1;
+    const { memory, entries, mask, maskHi } = this;
+    let scale = this.rootScale;
+    let word = memory.atFrame(this.rootFrame) + this.rootWord + ((va * scale) | 0) * 2;
+    for (let level = this.startLevel; ; level++) {
+      const words = memory.words;
+      const lo = words[word]!;
+      const hi = words[word + 1]!;
+      if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO || level === 3) {
+        if (level === 3) {
+          if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO) return -1;
+          const offset = va - Math.floor(va * scale) * this.granuleBytes;
+          if (this.wide) return addressOf(lo, hi, this.address) + offset;
+          return (hi & maskHi) * 2 ** 32 + ((lo & -4096) >>> 0) + offset;
+        }
+        if ((lo & PTE_VALID_LO) === 0) return -1;
+        return this.outputOf(lo, hi, level) + (va % this.spanOf(level));
+      }
+      scale *= entries;
+      const frame = this.wide ? addressOf(lo, hi, this.address) * 2 ** -12 : (hi & maskHi) * 0x10_0000 + (lo >>> 12);
+      word = memory.atFrame(frame) + ((va * scale) & mask) * 2;
+    }
+  }
+
+  /**
+   * Every entry that a walker reads for an address, from the root on (Linux `pgtable_walk`). The last is a leaf or
+   * invalid.
+   * @throws {@link IommuError} `ERANGE` beyond the table's input.
+   */
+  walk(iova: Iova): WalkLevel[] {
+    return walk(this, this.#offsetOf(iova));
+  }
+
+  /**
+   * Finds the level 3 entry of a page, for whoever writes entries itself.
+   * @param allocate - Make the tables on the way.
+   * @returns Address of the entry; -1 if there is no table for it and `allocate` is false, or a block is there.
+   * @throws {@link IommuError} `ERANGE` beyond the table's input; with `allocate`, `ENOMEM` (tables made so far stay,
+   * empty), or {@link MapConflictError} (`EEXIST`) if a block is in the way.
+   */
+  entryAt(iova: Iova, allocate: boolean): Pa | -1 {
+    const va = this.#offsetOf(iova);
+    const tag = Math.floor(va * this.leafScale);
+    if (tag !== this.leafTag && !this.findLeaf(va, tag)) {
+      if (!allocate) return -1;
+      this.tableAt(va, 3, true);
+      this.findLeaf(va, tag);
+    }
+    return this.leafFrame * 4096 + ((va * this.pageScale) & this.mask) * 8;
+  }
+
+  /**
+   * Bytes of the aligned span around an address that has one level 3 table, or else none: where there is no entry, the
+   * search may go on behind it.
+   * @throws {@link IommuError} `ERANGE` beyond the table's input.
+   */
+  tableSpanAt(iova: Iova): number {
+    const level = this.descend(this.#offsetOf(iova), 3);
+    return level === 3 ? this.tableSpan(3) : this.spanOf(level);
+  }
+
+  /**
+   * Takes out the tables that cover nothing outside `[start, last]` (Linux `free_pgtables`). The caller has cleared the
+   * entries there and lets nobody use them; he invalidates, and then frees the list. The root stays.
+   * @param start - First input address.
+   * @param last - Last input address, inclusive.
+   * @returns Whether there was any such table.
+   * @throws {@link IommuError} `ERANGE` beyond the table's input.
+   */
+  detachTables(start: Iova, last: Iova, list: IommuPagesList): boolean {
+    const first = this.#offsetOf(start);
+    const end = this.#offsetOf(last) + 1;
+    return detachTables(this, this.rootPa, this.startLevel, 0, first, end, list);
+  }
+
+  /**
+   * Reports which leaves were written since they were last clean, and makes them clean (Linux `read_and_clear_dirty`).
+   * Only leaves with DBM count, that is, writable ones mapped under the `hd` quirk.
+   * @param bytes - Size of the range; leaves that it meets in part count.
+   * @param record - Called with each dirty leaf's first input address and size.
+   * @returns How many there were.
+   * @throws {@link IommuError} `ERANGE` beyond the table's input.
+   */
+  readAndClearDirty(
+    iova: Iova,
+    bytes: number,
+    record: (iova: Iova, bytes: number) => void,
+    options: DirtyOptions = {},
+  ): number {
+    const va = this.#offsetOf(iova);
+    if (bytes > this.limit - va) throw this.#beyond(iova, bytes);
+    return readAndClearDirty(this, va, va + bytes, record, options);
+  }
+
+  /** A gather for this table; `sync` as for {@link IotlbGather}. */
+  newGather(sync?: (gather: IotlbGather) => void): IotlbGather {
+    return new IotlbGather(this.pages, sync);
+  }
+
+  /**
+   * Frees all tables (Linux `free_io_pgtable_ops`). No walker may use them any more: their STE or CD is gone, and what
+   * TLBs held of them is invalidated.
+   * @throws {@link IommuError} `EINVAL` if it was freed before.
+   */
+  free(): void {
+    if (this.freed) throw new IommuError('EINVAL', `page table at ${hex(this.rootPa)} is freed twice`);
+    this.freed = true;
+    this.freeTree(this.rootPa, this.startLevel);
+  }
+
+  #mapMany(iova: Iova, pa: Pa, pageBytes: number, count: number, prot: number): number {
+    const level = this.#levelOf(pageBytes);
+    const va = this.#checkRange(iova, pageBytes, count);
+    const bytes = pageBytes * count;
+    if (pa % pageBytes !== 0) throw new IommuError('EINVAL', `output ${hex(pa)} is not aligned to ${hex(pageBytes)}`);
+    if (!(pa >= 0 && pa + bytes <= this.outputLimit))
+      throw new IommuError('ERANGE', `output ${hex(pa)}+${hex(bytes)} is beyond ${this.options.oasBits} bits`);
+    const leafLo = this.leafLo[prot] ?? 0;
+    if (leafLo === 0) throw new IommuError('EINVAL', `protection ${prot}: reading or writing must be allowed`);
+    const lo = leafLo | this.leafType(level);
+    const hi = this.leafHi[prot]!;
+    let done = 0;
+    try {
+      while (done < bytes) {
+        const at = va + done;
+        const entry = this.tableAt(at, level, true) + this.indexAt(at, level) * 8;
+        const most = Math.min((bytes - done) / pageBytes, this.entriesLeft(at, level));
+        const clear = level === 3 ? most : this.#clearWay(entry, at, most, level);
+        const written = this.#mapEntries(entry, at, pa + done, clear, level, lo, hi);
+        done += written * pageBytes;
+        if (written < most) {
+          this.memory.read64(entry + written * 8);
+          throw this.conflict(at + written * pageBytes, entry + written * 8, level);
+        }
+      }
+    } catch (error) {
+      this.#takeBack(va, done, level);
+      throw error;
+    }
+    return bytes;
+  }
+
+  /** Writes leaves inside one table, whole runs with the contiguous hint. Returns how many could be written. */
+  #mapEntries(entry: Pa, va: number, pa: Pa, count: number, level: number, lo: number, hi: number): number {
+    const before = entriesBeforeRun(this, va, pa, count, level);
+    if (before < 0) return writeLeaves(this, entry, level, va, pa, count, lo, hi);
+    const span = this.spanOf(level);
+    const inRuns = count - before - ((count - before) % runEntries(this, level));
+    let done = 0;
+    for (const [length, hint] of [
+      [before, 0],
+      [inRuns, PTE_CONT_HI],
+      [count - before - inRuns, 0],
+    ] as const) {
+      done += writeLeaves(this, entry + done * 8, level, va + done * span, pa + done * span, length, lo, hi | hint);
+      if (done < length) break;
+    }
+    return done;
+  }
+
+  /** Unlinks empty tables where blocks shall go. Returns how many of `count` entries are then free, up to the first that is not. */
+  #clearWay(entry: Pa, va: number, count: number, level: number): number {
+    const span = this.spanOf(level);
+    for (let i = 0; i < count; i++) {
+      const one = entry + i * 8;
+      this.memory.read64(one);
+      if ((this.memory.lo & PTE_VALID_LO) === 0) continue;
+      if (!this.isTable(level)) return i;
+      const table = this.loadedAddress();
+      if (!this.#isEmpty(table, level + 1)) return i;
+      this.store(one, level, va + i * span, 0, 0);
+      this.flushWalk(va + i * span, span);
+      this.freeTree(table, level + 1);
+    }
+    return count;
+  }
+
+  /** Whether a table and all below it map nothing. */
+  #isEmpty(table: Pa, level: number): boolean {
+    for (let entry = table; entry < table + this.entries * 8; entry += 8) {
+      this.memory.read64(entry);
+      if (this.isLeaf(level)) return false;
+      if (this.isTable(level) && !this.#isEmpty(this.loadedAddress(), level + 1)) return false;
+    }
+    return true;
+  }
+
+  /** Unmaps what a failed call has mapped so far. */
+  #takeBack(va: number, bytes: number, level: number): void {
+    const span = this.spanOf(level);
+    for (let at = va; at < va + bytes; at += span) {
+      this.descend(at, level);
+      this.store(this.entry, level, at, 0, 0);
+    }
+    if (bytes > 0) this.flushWalk(va, bytes);
+  }
+
+  #unmapMany(iova: Iova, pageBytes: number, count: number, gather: IotlbGather | undefined): number {
+    const level = this.#levelOf(pageBytes);
+    const va = this.#checkRange(iova, pageBytes, count);
+    const end = va + pageBytes * count;
+    const { memory, checker } = this;
+    if (checker !== undefined && gather !== undefined) gather.onReset = (start, last) => checker.flushed(start, last);
+    let at = va;
+    while (at < end) {
+      const found = this.descend(at, level);
+      const span = this.spanOf(found);
+      const { entry } = this;
+      if ((memory.lo & PTE_VALID_LO) === 0) {
+        if (!this.options.quirks?.noWarn)
+          this.options.warn?.(`unmap of ${hex(this.base + at)}: nothing is mapped there`);
+        break;
+      }
+      if (found < level && (at % span !== 0 || end - at < span)) {
+        if (this.options.partialUnmap !== 'split') {
+          this.options.warn?.(`unmap of ${hex(this.base + at)}: part of a block of ${hex(span)} bytes; it stays`);
+          break;
+        }
+        splitBlock(this, entry, found, at - (at % span));
+        continue;
+      }
+      if (this.isTable(found)) {
+        const table = this.loadedAddress();
+        this.store(entry, found, at, 0, 0);
+        this.flushWalk(at, span);
+        this.freeTree(table, found + 1, gather?.freelist);
+        gather?.add(this.base + at, span, span);
+        at += span;
+        continue;
+      }
+      const most = found === level ? Math.min((end - at) / span, this.entriesLeft(at, found)) : 1;
+      leaveRuns(this, at, at + most * span, found);
+      let cleared = 1;
+      if (found === 3) cleared = clearPages(this, entry, at, most);
+      else this.store(entry, found, at, 0, 0);
+      this.#gathered(gather, this.base + at, cleared, span);
+      at += cleared * span;
+    }
+    return at - va;
+  }
+
+  #gathered(gather: IotlbGather | undefined, iova: Iova, count: number, span: number): void {
+    if (gather === undefined) return;
+    gather.add(iova, count * span, span);
+    if (this.tlb?.addPage !== undefined)
+      for (let i = 0; i < count; i++) this.tlb.addPage(gather, iova + i * span, span);
+  }
+
+  #levelOf(pageBytes: number): number {
+    if (!this.pageSizes.includes(pageBytes))
+      throw new IommuError('EINVAL', `page size ${pageBytes}: this table has ${this.pageSizes.join(', ')}`);
+    return this.spans.indexOf(pageBytes) - 1;
+  }
+
+  /** Checks a range to be mapped or unmapped. Returns its offset. */
+  #checkRange(iova: Iova, pageBytes: number, count: number): number {
+    if (!Number.isInteger(count) || count <= 0) throw new IommuError('EINVAL', `count ${count}: it must be positive`);
+    const va = iova - this.base;
+    if (!(va >= 0 && va + pageBytes * count <= this.limit)) throw this.#beyond(iova, pageBytes * count);
+    if (va % pageBytes !== 0) throw new IommuError('EINVAL', `input ${hex(iova)} is not aligned to ${hex(pageBytes)}`);
+    return va;
+  }
+
+  #offsetOf(iova: Iova): number {
+    const va = iova - this.base;
+    if (!(va >= 0 && va < this.limit)) throw this.#beyond(iova, 1);
+    return va;
+  }
+
+  #beyond(iova: Iova, bytes: number): IommuError {
+    const half = this.base === 0 ? 'lower' : 'upper';
+    return new IommuError(
+      'ERANGE',
+      `input ${hex(iova)}+${hex(bytes)} is not in the ${half} ${this.options.iasBits} bits that the table covers`,
+    );
+  }
+}
