@@ -1,5 +1,11 @@
+export { AccessError } from './access.ts';
+export type { AreaInfo, AreaKind, Protection } from './area.ts';
 export { AsidAllocator, type AsidAllocatorOptions, AsidContext, type AsidUser } from './asid.ts';
 export type { BackingFile } from './backingFile.ts';
+export type { Access, FaultResult } from './fault.ts';
 export { MemoryManager, type MemoryManagerOptions } from './manager.ts';
-export type { Access, AreaKind, FaultResult, Mm, MmapOptions, Protection, Stage1Config } from './mm.ts';
+export type { Mm } from './mm.ts';
+export type { MmapOptions } from './mmap.ts';
 export type { MmuNotifier } from './notifier.ts';
+export type { CpuTlb } from './tlb.ts';
+export type { MemoryCounters } from './zone.ts';
