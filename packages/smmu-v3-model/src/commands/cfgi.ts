@@ -1,0 +1,48 @@
+/** Configuration cache invalidation. IHI 0070 §4.3, §3.21.3; Linux arm_smmu_sync_ste_for_sid, arm_smmu_sync_cd. */
+import { CFGI_ALL_RANGE, CMD_CFGI_CD, CMD_CFGI_CD_ALL, CMD_CFGI_STE, CMD_CFGI_STE_RANGE, OPCODE } from '@smmu/spec';
+import type { Handler } from './command.ts';
+
+export const cfgi: readonly Handler[] = [
+  {
+    opcode: OPCODE.CMD_CFGI_STE,
+    deferrable: true,
+    legal: (words) => !CMD_CFGI_STE.SSec.get(words, 0),
+    run(words, { configCache }) {
+      const sid = CMD_CFGI_STE.StreamID.get(words, 0);
+      configCache.dropSte(sid, sid, CMD_CFGI_STE.Leaf.get(words, 0));
+    },
+  },
+  {
+    opcode: OPCODE.CMD_CFGI_STE_RANGE,
+    deferrable: true,
+    legal: (words) => !CMD_CFGI_STE_RANGE.SSec.get(words, 0),
+    run(words, { configCache }) {
+      const range = CMD_CFGI_STE_RANGE.Range.get(words, 0);
+      if (range === CFGI_ALL_RANGE) {
+        configCache.clear();
+        return;
+      }
+      const count = 2 ** (range + 1);
+      const sid = CMD_CFGI_STE_RANGE.StreamID.get(words, 0);
+      const first = sid - (sid % count);
+      configCache.dropSte(first, first + count - 1, false);
+    },
+  },
+  {
+    opcode: OPCODE.CMD_CFGI_CD,
+    deferrable: true,
+    legal: (words, features) => features.stage1 && !CMD_CFGI_CD.SSec.get(words, 0),
+    run(words, { configCache }) {
+      const { StreamID, SubstreamID, Leaf } = CMD_CFGI_CD;
+      configCache.dropCd(StreamID.get(words, 0), SubstreamID.get(words, 0), Leaf.get(words, 0));
+    },
+  },
+  {
+    opcode: OPCODE.CMD_CFGI_CD_ALL,
+    deferrable: true,
+    legal: (words, features) => features.stage1 && !CMD_CFGI_CD_ALL.SSec.get(words, 0),
+    run(words, { configCache }) {
+      configCache.dropAllCds(CMD_CFGI_CD_ALL.StreamID.get(words, 0));
+    },
+  },
+];

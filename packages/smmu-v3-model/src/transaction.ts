@@ -1,0 +1,242 @@
+/**
+ * From a transaction to a physical address or a fault, in the order of checks of IHI 0070 §7.3.22, §3.3 and §3.4.
+ * Results lie in the translator's own members: a record a transaction would cost as much as the look-up.
+ */
+import { EVENT } from '@smmu/spec';
+import type { ConfigCache } from './configCache.ts';
+import { Context, KIND_ABORT, KIND_BYPASS, KIND_S2, NO_CONTEXT } from './context.ts';
+import { type ContextTable, INDEX_BYPASS, INDEX_FAULT } from './contextTable.ts';
+import { BITS_NESTED, BITS_S1_CLEAN, BITS_S2_CLEAN, BITS_S2_SHIFT, NEEDS, PERM_WRITE } from './entryBits.ts';
+import { ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_WRITE, type Fault } from './fault.ts';
+import type { ModelFeatures } from './features.ts';
+import type { Stage2 } from './stage2.ts';
+import type { StreamConfig } from './ste.ts';
+import type { StreamTable } from './streamTable.ts';
+import { CLASS_SHIFT, META_CLASS, META_CLASS_SHIFT, PAGE_MASK, type TagCache, WORLD_EL2 } from './tagCache.ts';
+import { offsetOf, type Stage1 } from './walk.ts';
+import type { WalkStats } from './walkStats.ts';
+
+/** Context cache: direct mapped, a power of two. */
+const SLOTS = 256;
+
+/** What a translator works with. */
+export interface TranslatorParts {
+  readonly features: ModelFeatures;
+  readonly fault: Fault;
+  readonly configCache: ConfigCache;
+  readonly streamTable: StreamTable;
+  readonly contextTable: ContextTable;
+  readonly iotlb: TagCache;
+  readonly stage1: Stage1;
+  readonly stage2: Stage2;
+  readonly walkStats: WalkStats;
+}
+
+export class Translator {
+  /** Physical address of the last translation that succeeded. */
+  pa = 0;
+  /** The access bits after the stream's overrides: what an event reports. */
+  access = 0;
+  hits = 0;
+  misses = 0;
+  readonly fault: Fault;
+  /** The stream's STE, and its context, as far as the last translation got: null if it did not get there. */
+  ste: StreamConfig | null = null;
+  context: Context | null = null;
+  readonly #features: ModelFeatures;
+  readonly #cache: ConfigCache;
+  readonly #streamTable: StreamTable;
+  readonly #contextTable: ContextTable;
+  readonly #iotlb: TagCache;
+  readonly #stage1: Stage1;
+  readonly #stage2: Stage2;
+  readonly #walkStats: WalkStats;
+  readonly #slots: Context[] = new Array<Context>(SLOTS).fill(NO_CONTEXT);
+  #generation = -1;
+
+  constructor(parts: TranslatorParts) {
+    this.#features = parts.features;
+    this.fault = parts.fault;
+    this.#cache = parts.configCache;
+    this.#streamTable = parts.streamTable;
+    this.#contextTable = parts.contextTable;
+    this.#iotlb = parts.iotlb;
+    this.#stage1 = parts.stage1;
+    this.#stage2 = parts.stage2;
+    this.#walkStats = parts.walkStats;
+  }
+
+  /**
+   * Translates the address of a transaction, SMMUEN being set. True: {@link pa} holds the result. False: {@link fault}
+   * says why not, with code 0 for a stream that aborts silently.
+   *
+   * @param ssid - SubstreamID, or NO_SUBSTREAM.
+   * @param lo - Input address, bits [31:0].
+   * @param hi - Input address, bits [63:32].
+   * @param access - Sum of ACCESS_WRITE, ACCESS_EXECUTE, ACCESS_PRIVILEGED.
+   */
+  translate(sid: number, ssid: number, lo: number, hi: number, access: number): boolean {
+    if (this.#generation !== this.#cache.generation) this.#flushContexts();
+    const context = this.#slots[(sid ^ Math.imul(ssid, 5)) & (SLOTS - 1)]!;
+    if (context.sid !== sid || context.ssid !== ssid || context.special) return this.#slow(sid, ssid, lo, hi, access);
+    const first = context.pageClass;
+    const page = ((lo >>> 12) | (hi << 20)) & PAGE_MASK[first]!;
+    const meta = (hi >>> 12) | (first << META_CLASS_SHIFT) | context.world;
+    const handle = this.#iotlb.find(page, meta, context.id);
+    if (handle >= 0) {
+      const bits = this.#iotlb.tags[handle + 12]!;
+      if ((bits & (bits >>> BITS_S2_SHIFT) & NEEDS[access]!) !== 0) {
+        this.hits++;
+        this.pa = this.#iotlb.frameOf(handle) * 4096 + (lo & context.offsetMask);
+        return true;
+      }
+    }
+    return this.#slow(sid, ssid, lo, hi, access);
+  }
+
+  /** Everything but a hit on a page of an ordinary stream. */
+  #slow(sid: number, ssid: number, lo: number, hi: number, access: number): boolean {
+    this.access = access;
+    this.ste = null;
+    this.context = null;
+    const context = this.resolve(sid, ssid);
+    if (context === null) return false;
+    this.access = access = (access & context.accessAnd) | context.accessOr;
+    if (context.kind === KIND_ABORT) {
+      this.fault.set(0, `STE.Config=${context.ste.config} aborts without a record`);
+      return false;
+    }
+    if (context.kind === KIND_BYPASS) return this.#bypass(lo, hi);
+    if (context.kind === KIND_S2) return this.#stage2Only(context, lo, hi, access);
+    return this.#stage1Input(context, lo, hi, access);
+  }
+
+  /** The context of a stream and substream, or null with the fault set. Priority: STE, then substream, then CD. */
+  resolve(sid: number, ssid: number): Context | null {
+    if (this.#generation !== this.#cache.generation) this.#flushContexts();
+    const slot = (sid ^ Math.imul(ssid, 5)) & (SLOTS - 1);
+    const known = this.#slots[slot]!;
+    if (known.sid === sid && known.ssid === ssid) {
+      this.ste = known.ste;
+      this.context = known;
+      return known;
+    }
+    const ste = this.#streamTable.lookup(sid);
+    if (ste === null) return null;
+    this.ste = ste;
+    if (ste.illegal !== '') return this.#refuse(EVENT.C_BAD_STE, ste.illegal);
+    let context: Context;
+    if (ste.config === 0) context = new Context(sid, ssid, ste, null);
+    else {
+      const index = this.#contextTable.select(ste, ssid);
+      if (index === INDEX_FAULT) return null;
+      if (!ste.stage1 || index === INDEX_BYPASS) context = new Context(sid, ssid, ste, null);
+      else {
+        const cd = this.#contextTable.lookup(ste, index);
+        if (cd === null) return null;
+        if (cd.illegal !== '') return this.#refuse(EVENT.C_BAD_CD, cd.illegal);
+        context = new Context(sid, ssid, ste, cd);
+      }
+    }
+    this.context = context;
+    return (this.#slots[slot] = context);
+  }
+
+  /** Neither stage: the address itself, if the output can hold it. */
+  #bypass(lo: number, hi: number): boolean {
+    const address = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+    if (address < 2 ** this.#features.oasBits) {
+      this.pa = address;
+      return true;
+    }
+    this.fault.set(EVENT.F_ADDR_SIZE, `bypass of an address beyond ${this.#features.oasBits} bits`);
+    this.fault.bypass = true;
+    return false;
+  }
+
+  #stage2Only(context: Context, lo: number, hi: number, access: number): boolean {
+    const ipa = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+    if (ipa >= 2 ** this.#features.oasBits) {
+      // Stage 1 is bypassed, so what exceeds the IPA size is a stage 1 fault (§3.4).
+      this.fault.set(EVENT.F_ADDR_SIZE, `address beyond the intermediate size of ${this.#features.oasBits} bits`);
+      this.fault.bypass = true;
+      return false;
+    }
+    const walks = this.#walkStats.walks;
+    const done = this.#stage2.translate(context.ste, ipa, NEEDS[access & 7]!, true);
+    if (this.#walkStats.walks === walks) this.hits++;
+    else this.misses++;
+    this.pa = this.#stage2.pa;
+    return done;
+  }
+
+  #stage1Input(context: Context, lo: number, hi: number, access: number): boolean {
+    const cd = context.cd!;
+    const upper = (hi & 0x80_0000) !== 0 && context.ste.world !== WORLD_EL2;
+    const range = upper ? cd.range1 : cd.range0;
+    if (range.tbi) hi = upper ? hi | 0xff00_0000 : hi & 0x00ff_ffff;
+    if (range.e0pd && (access & ACCESS_PRIVILEGED) === 0) {
+      this.fault.set(EVENT.F_TRANSLATION, `E0PD${upper ? 1 : 0}=1 and the access is unprivileged`);
+      return false;
+    }
+    const meta = context.world | context.aset;
+    const handle = this.#iotlb.findAny((lo >>> 12) | (hi << 20), hi >>> 12, meta, context.id, context.pageClass);
+    if (handle >= 0) {
+      const bits = this.#iotlb.tags[handle + 12]!;
+      const need = NEEDS[access & 7]!;
+      if ((bits & (bits >>> BITS_S2_SHIFT) & need) !== 0) {
+        this.hits++;
+        const shift = CLASS_SHIFT[(this.#iotlb.tags[handle + 4]! & META_CLASS) >>> META_CLASS_SHIFT]!;
+        this.pa = this.#iotlb.frameOf(handle) * 4096 + offsetOf(lo, hi, shift);
+        return true;
+      }
+      if (!this.#mayBecomeWritable(bits, need)) {
+        this.hits++;
+        return this.#denied(bits, need, handle, lo, hi);
+      }
+      this.#iotlb.remove(handle); // writable once hardware marks it dirty: look at the descriptor
+    }
+    this.misses++;
+    if (!this.#stage1.translate(context, lo, hi, access)) return false;
+    this.pa = this.#stage1.pa;
+    return true;
+  }
+
+  /** Whether a write that an entry refuses would be allowed after hardware marked the page dirty. */
+  #mayBecomeWritable(bits: number, need: number): boolean {
+    if ((need & PERM_WRITE) === 0) return false;
+    const stage1 = (bits & need) !== 0 || (bits & BITS_S1_CLEAN) !== 0;
+    const stage2 = ((bits >>> BITS_S2_SHIFT) & need) !== 0 || (bits & BITS_S2_CLEAN) !== 0;
+    return stage1 && stage2;
+  }
+
+  /** A permission fault that a cached translation answers: of stage 1 first, else of stage 2 with its address. */
+  #denied(bits: number, need: number, handle: number, lo: number, hi: number): false {
+    if ((bits & need) === 0 || (bits & BITS_NESTED) === 0)
+      this.fault.set(EVENT.F_PERMISSION, 'cached: AP, XN, PAN or WXN');
+    else {
+      const shift = CLASS_SHIFT[(this.#iotlb.tags[handle + 4]! & META_CLASS) >>> META_CLASS_SHIFT]!;
+      this.fault.setStage2(
+        EVENT.F_PERMISSION,
+        this.#iotlb.ipaOf(handle) + offsetOf(lo, hi, shift),
+        'cached: S2AP or XN',
+      );
+    }
+    return false;
+  }
+
+  /** Forgets what was worked out from the configuration caches. */
+  #flushContexts(): void {
+    this.#slots.fill(NO_CONTEXT);
+    this.#generation = this.#cache.generation;
+  }
+
+  #refuse(code: number, reason: string): null {
+    this.fault.set(code, reason);
+    return null;
+  }
+}
+
+/** The access bits of a request. */
+export const accessOf = (write: boolean, instruction: boolean, privileged: boolean): number =>
+  (write ? ACCESS_WRITE : 0) | (instruction ? ACCESS_EXECUTE : 0) | (privileged ? ACCESS_PRIVILEGED : 0);
