@@ -1,10 +1,5 @@
-export type { Mm, MmuNotifier } from './mm.ts';
-export {
-  type BindOptions,
-  SVA_IOPF,
-  Sva,
-  type SvaBond,
-  type SvaDeviceOptions,
-  type SvaDriver,
-  type SvaOptions,
-} from './sva.ts';
+export type { Mm, MmuNotifier } from '@smmu/arm64-mm';
+export type { ExitCallback, SvaBond } from './bond.ts';
+export { SVA_IOPF, type SvaDriver } from './driver.ts';
+export type { SvaFaultStats } from './faultHandler.ts';
+export { type BindOptions, Sva, type SvaDeviceOptions, type SvaOptions } from './sva.ts';
