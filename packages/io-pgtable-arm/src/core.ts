@@ -4,7 +4,7 @@
  *
  * Invariants. A walker that looks between any two stores finds a table as it was, or as it will be, and in between only
  * entries that are invalid: a table is zeroed and visible before an entry leads to it, and is unlinked and forgotten by
- * all walkers before it is freed. `leafTag` names a linked level 3 table or nothing.
+ * all walkers before it is freed. The remembered tables are linked ones; all are forgotten when any table goes.
  *
  * Inside, an input address is an offset from the start of the table's range (`va`), and a table is the number of its
  * first 4 KiB frame where speed counts, because those stay small integers.
@@ -31,9 +31,8 @@ import { type Geometry, geometryOf } from './geometry.ts';
 import { checkQuirks } from './registers.ts';
 import type { PgtableOptions, TlbOps } from './types.ts';
 
-/** `leafTag` of no table: an offset's tag is never negative. */
-export const NO_LEAF = -1;
-const FRAME_SHIFT = 12;
+/** Tag of no table: an offset's tag is never negative. */
+const NO_TABLE = -1;
 
 export class TableCore {
   readonly options: PgtableOptions;
@@ -46,6 +45,9 @@ export class TableCore {
   /** Stores need neither a sync nor a check: they may go to the words themselves while nobody observes. */
   readonly direct: boolean;
 
+  /** Whether runs of entries carry the contiguous hint. */
+  readonly hints: boolean;
+
   /** First input address, and how many there are. */
   readonly base: number;
   readonly limit: number;
@@ -56,10 +58,14 @@ export class TableCore {
   /** Entries of a table below the root, and that less one. */
   readonly entries: number;
   readonly mask: number;
-  // Factors from an offset to a page number, to the number of the level 3 table, and to the index in the root.
+  /** Frames of a table below the root. */
+  readonly tableFrames: number;
+  /** Bytes of a page and of a level 2 block; 0 if the table may not have them. */
+  readonly pageBytes: number;
+  readonly blockBytes: number;
+  // Factors from an offset to a page number, and to the number of the level 3 table, its tag.
   readonly pageScale: number;
   readonly leafScale: number;
-  readonly rootScale: number;
   /** Bytes that an entry covers, by level + 1. */
   readonly spans: readonly number[];
 
@@ -78,8 +84,12 @@ export class TableCore {
   readonly leafHi: Int32Array;
 
   /** The level 3 table used last: the offset divided by what it covers, and its first frame. */
-  leafTag: number = NO_LEAF;
+  leafTag: number = NO_TABLE;
   leafFrame = 0;
+  /** The level 2 table used last, and the words from its frame's start to it: the root may share a frame. */
+  directoryTag: number = NO_TABLE;
+  directoryFrame = 0;
+  directoryOffset = 0;
   /** Where {@link descend} ended. */
   entry: Pa = 0;
   freed = false;
@@ -100,6 +110,7 @@ export class TableCore {
     this.tlb = this.checker === undefined ? tlb : this.#watched(this.checker, tlb);
     this.direct = coherence.coherent && this.checker === undefined && tlb?.addPage === undefined;
 
+    this.hints = options.contiguous === true;
     this.limit = 2 ** iasBits;
     this.base = quirks?.ttbr1 ? 2 ** 64 - this.limit : 0;
     this.outputLimit = 2 ** options.oasBits;
@@ -111,7 +122,9 @@ export class TableCore {
     this.spans = [-1, 0, 1, 2, 3].map((level) => 2 ** (granule.shift + this.bits * (3 - level)));
     this.pageScale = 1 / this.granuleBytes;
     this.leafScale = 1 / this.spanOf(2);
-    this.rootScale = 1 / this.spanOf(startLevel);
+    this.tableFrames = this.granuleBytes / 4096;
+    this.pageBytes = geometry.pageSizes.includes(this.granuleBytes) ? this.granuleBytes : 0;
+    this.blockBytes = geometry.pageSizes.includes(this.spanOf(2)) ? this.spanOf(2) : 0;
 
     this.address = pteAddress(options.granuleShift, geometry.wide);
     this.maskHi = this.address.maskHi;
@@ -171,7 +184,7 @@ export class TableCore {
 
   /** {@link freeTable} for a table of `level` and all below it. */
   freeTree(table: Pa, level: number, list?: IommuPagesList): void {
-    this.leafTag = NO_LEAF;
+    this.forget();
     if (level < 3) {
       const entries = level === this.startLevel ? this.geometry.rootEntries : this.entries;
       for (let entry = table; entry < table + entries * 8; entry += 8) {
@@ -267,30 +280,65 @@ export class TableCore {
     return level === 3 ? PTE_PAGE_LO : PTE_VALID_LO;
   }
 
-  /** Makes the level 3 table around `va` the remembered one. Returns false if there is none. */
-  findLeaf(va: number, tag: number): boolean {
-    const { memory, startLevel, entries, mask, maskHi } = this;
-    if (startLevel === 3) {
+  /**
+   * Makes a level 3 table the remembered one.
+   * @param tag - Offset divided by what such a table covers.
+   * @returns Whether there is one.
+   */
+  findLeaf(tag: number): boolean {
+    if (this.startLevel === 3) {
       this.leafTag = tag;
-      this.leafFrame = this.rootFrame + ((tag * entries) >>> (FRAME_SHIFT - 3));
+      this.leafFrame = this.rootFrame + tag * this.tableFrames;
       return true;
     }
-    let scale = this.rootScale;
-    let word = memory.atFrame(this.rootFrame) + this.rootWord + ((va * scale) | 0) * 2;
-    for (let level = startLevel; ; level++) {
-      const words = memory.words;
-      const lo = words[word]!;
-      if ((lo & PTE_TYPE_MASK_LO) !== PTE_TABLE_LO) return false;
-      const hi = words[word + 1]!;
-      const frame = this.wide ? addressOf(lo, hi, this.address) * 2 ** -12 : (hi & maskHi) * 0x10_0000 + (lo >>> 12);
-      if (level === 2) {
-        this.leafTag = tag;
-        this.leafFrame = frame;
-        return true;
+    if (tag >>> this.bits !== this.directoryTag && !this.findDirectory(tag)) return false;
+    const { memory } = this;
+    const word = this.directoryWord(tag);
+    const lo = memory.words[word]!;
+    if ((lo & PTE_TYPE_MASK_LO) !== PTE_TABLE_LO) return false;
+    this.leafTag = tag;
+    this.leafFrame = this.frameOf(lo, memory.words[word + 1]!);
+    return true;
+  }
+
+  /** Makes the level 2 table around a level 3 table's tag the remembered one. Returns whether there is one. */
+  findDirectory(tag: number): boolean {
+    const { memory, bits, mask } = this;
+    const directory = tag >>> bits;
+    let frame = this.rootFrame + directory * this.tableFrames; // if the root is of level 2
+    let shift = bits * (2 - this.startLevel);
+    if (shift > 0) {
+      let word = memory.atFrame(this.rootFrame) + this.rootWord + (tag >>> shift) * 2;
+      for (;;) {
+        const lo = memory.words[word]!;
+        if ((lo & PTE_TYPE_MASK_LO) !== PTE_TABLE_LO) return false;
+        frame = this.frameOf(lo, memory.words[word + 1]!);
+        shift -= bits;
+        if (shift === 0) break;
+        word = memory.atFrame(frame) + ((tag >>> shift) & mask) * 2;
       }
-      scale *= entries;
-      word = memory.atFrame(frame) + ((va * scale) & mask) * 2;
-    }
+    } else if (shift < 0) return false;
+    this.directoryTag = directory;
+    this.directoryFrame = frame;
+    this.directoryOffset = this.startLevel === 2 ? this.rootWord : 0;
+    return true;
+  }
+
+  /** Index in `memory.words` of the level 2 entry for a tag, in the remembered table. */
+  directoryWord(tag: number): number {
+    return this.memory.atFrame(this.directoryFrame) + this.directoryOffset + (tag & this.mask) * 2;
+  }
+
+  /** First frame of the table that an entry leads to. */
+  frameOf(lo: number, hi: number): number {
+    if (this.wide) return addressOf(lo, hi, this.address) / 4096;
+    return (hi & this.maskHi) * 0x10_0000 + (lo >>> 12);
+  }
+
+  /** Forgets the remembered tables, because one is about to go. */
+  forget(): void {
+    this.leafTag = NO_TABLE;
+    this.directoryTag = NO_TABLE;
   }
 
   /** Leads `entry` to a new table. */

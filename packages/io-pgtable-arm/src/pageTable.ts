@@ -10,15 +10,20 @@ import { hex, IommuError, type Iova, type Pa } from '@smmu/platform';
 import { PROT_COMBINATIONS } from './attributes.ts';
 import { entriesBeforeRun, leaveRuns, runEntries } from './contiguous.ts';
 import { TableCore } from './core.ts';
-import { addressOf, PTE_CONT_HI, PTE_PAGE_LO, PTE_TYPE_MASK_LO, PTE_VALID_LO } from './descriptors.ts';
+import { addressLo, addressOf, PTE_CONT_HI, PTE_PAGE_LO, PTE_TYPE_MASK_LO, PTE_VALID_LO } from './descriptors.ts';
 import { detachTables } from './detach.ts';
 import { type DirtyOptions, readAndClearDirty } from './dirty.ts';
 import { IotlbGather } from './gather.ts';
 import { clearPages, writeLeaves } from './leaves.ts';
 import { type Stage1Config, type Stage2Config, stage1Config, stage2Config } from './registers.ts';
+import { countPages, fillRun } from './runs.ts';
 import { splitBlock } from './split.ts';
 import type { PgtableOptions } from './types.ts';
 import { type WalkLevel, walk } from './walk.ts';
+
+/** Bits of an address in a page's lower word; those below the granule are 0 in it. */
+const ADDRESS_MASK = -4096;
+const PROT_MASK = PROT_COMBINATIONS - 1;
 
 /**
  * Makes an empty page table (Linux `alloc_io_pgtable_ops`).
@@ -85,34 +90,33 @@ export class ArmPageTable extends TableCore {
    */
   mapPages(iova: Iova, pa: Pa, pageBytes: number, count: number, prot: number): number {
     const { memory } = this;
-    if (count === 1 && pageBytes === this.granuleBytes && this.direct && memory.observer === null) {
+    if (count === 1 && pageBytes === this.pageBytes && this.direct && memory.observer === null) {
       const va = iova - this.base;
+      const tag = (va * this.leafScale) | 0;
       const page = va * this.pageScale;
       const output = pa * this.pageScale;
-      const tag = Math.floor(va * this.leafScale);
-      const lo = this.leafLo[prot & (PROT_COMBINATIONS - 1)]!;
+      const lo = this.leafLo[prot & PROT_MASK]!;
       if (
         va >= 0 &&
         va < this.limit &&
-        Math.floor(page) === page &&
         pa >= 0 &&
         pa < this.outputLimit &&
+        Math.floor(page) === page &&
         Math.floor(output) === output &&
-        prot === (prot & (PROT_COMBINATIONS - 1)) &&
+        prot === (prot & PROT_MASK) &&
         lo !== 0 &&
-        !this.wide &&
-        (tag === this.leafTag || this.findLeaf(va, tag))
+        (tag === this.leafTag || this.findLeaf(tag))
       ) {
         const word = memory.atFrame(this.leafFrame) + (page & this.mask) * 2;
-        const words = memory.words;
+        const { words } = memory;
         if ((words[word]! & PTE_VALID_LO) === 0) {
-          words[word] = pa | 0 | lo | PTE_PAGE_LO;
-          words[word + 1] = (pa * 2 ** -32) | 0 | this.leafHi[prot]!;
+          words[word] = this.#addressLo(pa) | lo | PTE_PAGE_LO;
+          words[word + 1] = ((pa * 2 ** -32) & this.maskHi) | this.leafHi[prot]!;
           return pageBytes;
         }
       }
     }
-    return this.#mapMany(iova, pa, pageBytes, count, prot);
+    return this.#mapMore(iova, pa, pageBytes, count, prot);
   }
 
   /**
@@ -130,18 +134,31 @@ export class ArmPageTable extends TableCore {
    */
   unmapPages(iova: Iova, pageBytes: number, count: number, gather?: IotlbGather): number {
     const { memory } = this;
-    if (count === 1 && pageBytes === this.granuleBytes && this.direct && memory.observer === null) {
-      const va = iova - this.base;
+    const va = iova - this.base;
+    if (this.direct && memory.observer === null && pageBytes === this.pageBytes && va >= 0 && va < this.limit) {
+      const tag = (va * this.leafScale) | 0;
       const page = va * this.pageScale;
-      const tag = Math.floor(va * this.leafScale);
-      if (va >= 0 && va < this.limit && Math.floor(page) === page && (tag === this.leafTag || this.findLeaf(va, tag))) {
-        const word = memory.atFrame(this.leafFrame) + (page & this.mask) * 2;
-        const words = memory.words;
-        if ((words[word]! & PTE_TYPE_MASK_LO) === PTE_PAGE_LO && (words[word + 1]! & PTE_CONT_HI) === 0) {
-          words[word] = 0;
-          words[word + 1] = 0;
-          if (gather !== undefined) gather.add(iova, pageBytes, pageBytes);
-          return pageBytes;
+      if (Math.floor(page) === page && (tag === this.leafTag || this.findLeaf(tag))) {
+        const index = page & this.mask;
+        const word = memory.atFrame(this.leafFrame) + index * 2;
+        const { words } = memory;
+        if (count === 1) {
+          if ((words[word]! & PTE_TYPE_MASK_LO) === PTE_PAGE_LO && (words[word + 1]! & PTE_CONT_HI) === 0) {
+            words[word] = 0;
+            words[word + 1] = 0;
+            if (gather !== undefined) gather.add(iova, pageBytes, pageBytes);
+            return pageBytes;
+          }
+        } else if (
+          !this.hints &&
+          count === (count | 0) &&
+          count > 0 &&
+          index + count <= this.entries &&
+          countPages(words, word, count) === count
+        ) {
+          words.fill(0, word, word + count * 2);
+          if (gather !== undefined) gather.add(iova, pageBytes * count, pageBytes);
+          return pageBytes * count;
         }
       }
     }
@@ -155,27 +172,18 @@ export class ArmPageTable extends TableCore {
   iovaToPhys(iova: Iova): Pa | -1 {
     const va = iova - this.base;
     if (!(va >= 0 && va < this.limit)) return -1;
-    const { memory, entries, mask, maskHi } = this;
-    let scale = this.rootScale;
-    let word = memory.atFrame(this.rootFrame) + this.rootWord + ((va * scale) | 0) * 2;
-    for (let level = this.startLevel; ; level++) {
-      const words = memory.words;
-      const lo = words[word]!;
-      const hi = words[word + 1]!;
-      if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO || level === 3) {
-        if (level === 3) {
-          if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO) return -1;
-          const offset = va - Math.floor(va * scale) * this.granuleBytes;
-          if (this.wide) return addressOf(lo, hi, this.address) + offset;
-          return (hi & maskHi) * 2 ** 32 + ((lo & -4096) >>> 0) + offset;
-        }
-        if ((lo & PTE_VALID_LO) === 0) return -1;
-        return this.outputOf(lo, hi, level) + (va % this.spanOf(level));
-      }
-      scale *= entries;
-      const frame = this.wide ? addressOf(lo, hi, this.address) * 2 ** -12 : (hi & maskHi) * 0x10_0000 + (lo >>> 12);
-      word = memory.atFrame(frame) + ((va * scale) & mask) * 2;
-    }
+    const tag = (va * this.leafScale) | 0;
+    if (tag !== this.leafTag && !this.findLeaf(tag)) return this.#blockOf(va);
+    const { memory } = this;
+    const page = va * this.pageScale;
+    const whole = Math.floor(page);
+    const word = memory.atFrame(this.leafFrame) + (whole & this.mask) * 2;
+    const lo = memory.words[word]!;
+    if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO) return -1;
+    const hi = memory.words[word + 1]!;
+    const offset = va - whole * this.granuleBytes;
+    if (this.wide) return addressOf(lo, hi, this.address) + offset;
+    return (hi & this.maskHi) * 2 ** 32 + ((lo & ADDRESS_MASK) >>> 0) + offset;
   }
 
   /**
@@ -196,11 +204,11 @@ export class ArmPageTable extends TableCore {
    */
   entryAt(iova: Iova, allocate: boolean): Pa | -1 {
     const va = this.#offsetOf(iova);
-    const tag = Math.floor(va * this.leafScale);
-    if (tag !== this.leafTag && !this.findLeaf(va, tag)) {
+    const tag = (va * this.leafScale) | 0;
+    if (tag !== this.leafTag && !this.findLeaf(tag)) {
       if (!allocate) return -1;
       this.tableAt(va, 3, true);
-      this.findLeaf(va, tag);
+      this.findLeaf(tag);
     }
     return this.leafFrame * 4096 + ((va * this.pageScale) & this.mask) * 8;
   }
@@ -262,6 +270,75 @@ export class ArmPageTable extends TableCore {
     if (this.freed) throw new IommuError('EINVAL', `page table at ${hex(this.rootPa)} is freed twice`);
     this.freed = true;
     this.freeTree(this.rootPa, this.startLevel);
+  }
+
+  /** The lower word of an address. */
+  #addressLo(pa: Pa): number {
+    return this.wide ? addressLo(pa, this.address) : pa | 0;
+  }
+
+  /** The short way for one block of level 2, or for many pages that are in one table. */
+  #mapMore(iova: Iova, pa: Pa, pageBytes: number, count: number, prot: number): number {
+    const { memory } = this;
+    const va = iova - this.base;
+    const end = pa + pageBytes * count;
+    const lo = this.leafLo[prot & PROT_MASK]!;
+    if (
+      this.direct &&
+      memory.observer === null &&
+      !this.hints &&
+      va >= 0 &&
+      va < this.limit &&
+      pa >= 0 &&
+      end <= this.outputLimit &&
+      prot === (prot & PROT_MASK) &&
+      lo !== 0
+    ) {
+      const tag = (va * this.leafScale) | 0;
+      if (pageBytes === this.blockBytes && count === 1) {
+        const output = pa * this.leafScale;
+        if (
+          tag === va * this.leafScale &&
+          Math.floor(output) === output &&
+          (tag >>> this.bits === this.directoryTag || this.findDirectory(tag))
+        ) {
+          const word = this.directoryWord(tag);
+          const { words } = memory;
+          if ((words[word]! & PTE_VALID_LO) === 0) {
+            words[word] = this.#addressLo(pa) | lo | PTE_VALID_LO;
+            words[word + 1] = ((pa * 2 ** -32) & this.maskHi) | this.leafHi[prot]!;
+            return pageBytes;
+          }
+        }
+      } else if (pageBytes === this.pageBytes && count === (count | 0) && count > 0) {
+        const page = va * this.pageScale;
+        const output = pa * this.pageScale;
+        const high = Math.floor(pa * 2 ** -32);
+        const index = page & this.mask;
+        if (
+          index + count <= this.entries &&
+          end - high * 2 ** 32 <= 2 ** 32 && // the lower word does not wrap
+          Math.floor(page) === page &&
+          Math.floor(output) === output &&
+          (tag === this.leafTag || this.findLeaf(tag))
+        ) {
+          const word = memory.atFrame(this.leafFrame) + index * 2;
+          const { words } = memory;
+          const hi = (high & this.maskHi) | this.leafHi[prot]!;
+          const written = fillRun(words, word, count, this.#addressLo(pa) | lo | PTE_PAGE_LO, hi, pageBytes);
+          if (written === count) return pageBytes * count;
+          words.fill(0, word, word + written * 2); // the long way finds it again, and says what is in the way
+        }
+      }
+    }
+    return this.#mapMany(iova, pa, pageBytes, count, prot);
+  }
+
+  /** What {@link iovaToPhys} finds where there is no level 3 table. */
+  #blockOf(va: number): Pa | -1 {
+    const level = this.descend(va, 3);
+    if (!this.isLeaf(level)) return -1;
+    return this.outputOf(this.memory.lo, this.memory.hi, level) + (va % this.spanOf(level));
   }
 
   #mapMany(iova: Iova, pa: Pa, pageBytes: number, count: number, prot: number): number {
