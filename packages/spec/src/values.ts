@@ -41,6 +41,14 @@ export const WALK_CACHEABILITY = {
   'WB read allocate, no write allocate': 3,
 } as const;
 
+/** Cacheability of granule protection table fetches. */
+export const GPT_CACHEABILITY = {
+  'non-cacheable': 0,
+  'WB read+write allocate': 1,
+  'WT read allocate': 2,
+  'WB read allocate': 3,
+} as const;
+
 /** Address sizes as OAS, IPS, S2PS and PPS encode them. */
 export const ADDRESS_SIZE = {
   '32 bits': 0,
@@ -92,7 +100,7 @@ export const NO_ACCESS = 'reserved, no access';
 export const S1_PERMISSION = { none: 0, R: 1, X: 2, RX: 3, RW: 5, RWX: 7 } as const;
 export const ILLEGAL = 'reserved, illegal';
 
-/** Top address bit that a whole table level skips, for 128-bit descriptors. */
+/** Levels of look-up that a walk with 128-bit descriptors skips at its start. */
 export const LEVELS_SKIPPED = { 'no levels skipped': 0, 'skip 1': 1, 'skip 2': 2, 'skip 3': 3 } as const;
 /** Span of an entry of a level 0 permission table. */
 export const L0_SPAN = { '30 bits (1GB)': 0, '34 bits (16GB)': 4, '36 bits (64GB)': 6, '39 bits (512GB)': 9 } as const;

@@ -31,13 +31,13 @@ export const prefetchAddr = command(
   },
   {
     Opcode,
-    NS: flag(0, 9, 'input NS for Secure stage 2; otherwise RES0'),
     SSec,
     SSV,
     SubstreamID,
     StreamID,
     Size: bits(1, 4, 0, '2^Size translations'),
     Stride: bits(1, 9, 5, 'step of 2^(12+Stride) bytes; v3.0 RES0'),
+    NS: flag(1, 11, 'input NS for Secure stage 2; otherwise RES0'),
     Addr,
   },
 );

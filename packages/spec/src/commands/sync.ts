@@ -1,5 +1,5 @@
 /** The barrier of a command queue. IHI 0070 §4.7.3; Linux arm-smmu-v3.h CMDQ_SYNC_*. */
-import { addr, bits, choice } from '../field.ts';
+import { addr, bits, choice, flag } from '../field.ts';
 import { ACTS_AS_0, MEM_ATTR, MEM_ATTR_RESERVED, SHAREABILITY } from '../values.ts';
 import { command } from './command.ts';
 import { Opcode } from './fields.ts';
@@ -27,5 +27,6 @@ export const sync = command(
     MSIAttr: choice(0, 27, 24, MEM_ATTR, 'MSI memory type', MEM_ATTR_RESERVED),
     MSIData: bits(0, 63, 32, 'MSI payload'),
     MSIAddress: addr(1, 55, 2, 'MSI address [55:2]'),
+    MSI_NS: flag(1, 63, 'target address space of the MSI; Realm queue only, otherwise RES0', ['Realm', 'Non-secure']),
   },
 );

@@ -78,8 +78,7 @@ export const DPT_CFG_FAR = register(
     access: 'RW',
     rule: 'only a write that clears FAULT has effect',
     present: 'IDR3.DPT=1',
-    reset: 'unknown',
-    resetOf: { FAULT: 'zero' },
+    reset: 'zero',
   },
   {
     FADDR: addr(0, 55, 12, 'address that failed the lookup'),
@@ -88,7 +87,7 @@ export const DPT_CFG_FAR = register(
       7,
       4,
       { 'walks disabled': 0, 'bad configuration or descriptor': 1, 'granule protection fault': 2, 'external abort': 3 },
-      'why',
+      'why the lookup failed',
     ),
     LEVEL: flag(0, 1, 'level of the failure', ['level 0', 'level 1']),
     FAULT: flag(0, 0, 'record valid; writing 0 clears the register'),

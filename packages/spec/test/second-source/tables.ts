@@ -1,0 +1,112 @@
+/** Positions in the memory structures, typed in from other people's tables of them. Facts only. */
+import type { Sources } from './notation.ts';
+
+export const tables: Sources = {
+  STE: {
+    // src/Emulator/Peripherals/.../ARM_SMMUv3.Structures.cs: offset and width
+    renode: `
+      V 0+1 Config 1+3 S1Fmt 4+2 S1ContextPtr 6+50 S1CDMax 59+5
+      S1DSS 64+2 S1CIR 66+2 S1COR 68+2 S1CSH 70+2 S2HWU59 72+1 S2HWU60 73+1 S2HWU61 74+1 S2HWU62 75+1
+      DRE 76+1 CONT 77+4 DCP 81+1 PPAR 82+1 MEV 83+1 SW_RESERVED 84+4 S1PIE 88+1 S2FWB 89+1 S1MPAM 90+1
+      S1STALLD 91+1 EATS 92+2 STRW 94+2 MemAttr 96+4 MTCFG 100+1 ALLOCCFG 101+4
+      SHCFG 108+2 NSCFG 110+2 PRIVCFG 112+2 INSTCFG 114+2 IMPDEF_127_116 116+12
+      S2VMID 128+16 IMPDEF_159_144 144+16 S2T0SZ 160+6 S2SL0 166+2 S2IR0 168+2 S2OR0 170+2 S2SH0 172+2
+      S2TG 174+2 S2PS 176+3 S2AA64 179+1 S2ENDI 180+1 S2AFFD 181+1 S2PTW 182+1 S2HD 183+1 S2HA 184+1
+      S2S 185+1 S2R 186+1 S2HAFT 187+1 S2PIE 188+1 S2POE 189+1 DPT_VMATCH 190+2
+      S2NSW 192+1 S2NSA 193+1 S2SL0_2 194+1 S2DS 195+1 S2TTB 196+52 S2SKL 253+2
+      IMPDEF_271_256 256+16 PARTID 272+16 S_S2T0SZ 288+6 S_S2SL0 294+2 S_S2TG 302+2 MECID 304+16
+      PMG 320+8 MPAM_NS 328+1 AssuredOnly 329+1 TL0 330+1 TL1 331+1 VMSPtr 332+44
+      S2SW 384+1 S2SA 385+1 S_S2SL0_2 386+1 S_S2TTB 388+52 S_S2SKL 445+2 S2POI[16] 448+4`,
+    // arm-smmu-v3.h STRTAB_STE_*: high and low bit inside a dword; the VTCR fields start at bit 32
+    linux: `
+      V d0/0 Config d0/3:1 S1Fmt d0/5:4 S1ContextPtr d0/51:6< S1CDMax d0/63:59
+      S1DSS d1/1:0 S1CIR d1/3:2 S1COR d1/5:4 S1CSH d1/7:6 MEV d1/19 S2FWB d1/25 S1STALLD d1/27 EATS d1/29:28
+      STRW d1/31:30 SHCFG d1/45:44
+      S2VMID d2/15:0 S2T0SZ d2/37:32 S2SL0 d2/39:38 S2IR0 d2/41:40 S2OR0 d2/43:42 S2SH0 d2/45:44 S2TG d2/47:46
+      S2PS d2/50:48 S2AA64 d2/51 S2ENDI d2/52 S2PTW d2/54 S2S d2/57 S2R d2/58 S2TTB d3/51:4<`,
+    // include/hw/arm/smmuv3-common.h: shift and width inside a word
+    qemu: `
+      V w0/0+1 Config w0/1+3 S1Fmt w0/4+2 S1ContextPtr w0/6+50 S1CDMax w1/27+5 S1STALLD w2/27+1 EATS w2/28+2 STRW w2/30+2
+      S2VMID w4/0+16 S2T0SZ w5/0+6 S2SL0 w5/6+2 S2TG w5/14+2 S2PS w5/16+3 S2AA64 w5/19+1 S2ENDI w5/20+1
+      S2AFFD w5/21+1 S2HD w5/23+1 S2HA w5/24+1 S2S w5/25+1 S2R w5/26+1 S2TTB w6/4+48<`,
+    gem5: `
+      V d0/0 Config d0/3:1 S1Fmt d0/5:4 S1ContextPtr d0/51:6< S1CDMax d0/63:59
+      S1DSS d1/1:0 S1CIR d1/3:2 S1COR d1/5:4 S1CSH d1/7:6 S2HWU59 d1/8 S2HWU60 d1/9 S2HWU61 d1/10 S2HWU62 d1/11
+      DRE d1/12 CONT d1/16:13 DCP d1/17 PPAR d1/18 MEV d1/19 S1STALLD d1/27 EATS d1/29:28 STRW d1/31:30
+      MemAttr d1/35:32 MTCFG d1/36 ALLOCCFG d1/40:37 SHCFG d1/45:44 NSCFG d1/47:46 PRIVCFG d1/49:48
+      INSTCFG d1/51:50 S2VMID d2/15:0 S2T0SZ d2/37:32 S2SL0 d2/39:38 S2IR0 d2/41:40 S2OR0 d2/43:42
+      S2SH0 d2/45:44 S2TG d2/47:46 S2PS d2/50:48 S2AA64 d2/51 S2ENDI d2/52 S2AFFD d2/53 S2PTW d2/54
+      S2HD d2/55 S2HA d2/56 S2S d2/57 S2R d2/58 S2TTB d3/51:4<`,
+    // lib/smmuv3/src/smmuv3_priv.h of TF-RMM
+    rmm: `
+      V d0/0 Config d0/1+3 SHCFG d1/44+2 S2VMID d2/0+16 S2AA64 d2/51 S2PTW d2/54 S2R d2/58
+      S2SL0_2 d3/2 S2DS d3/3 MECID d4/48+16`,
+  },
+  CD: {
+    renode: `
+      T0SZ 0+6 TG0 6+2 IR0 8+2 OR0 10+2 SH0 12+2 EPD0 14+1 ENDI 15+1 T1SZ 16+6 TG1 22+2 IR1 24+2 OR1 26+2
+      SH1 28+2 EPD1 30+1 V 31+1 IPS 32+3 AFFD 35+1 WXN 36+1 UWXN 37+1 TBI0 38+1 TBI1 39+1 PAN 40+1 AA64 41+1
+      HD 42+1 HA 43+1 S 44+1 R 45+1 A 46+1 ASET 47+1 ASID 48+16
+      NSCFG0 64+1 HAD0 65+1 E0PD0 66+1 HAFT 67+1 TTB0 68+52 PnCH 122+1 EPAN 123+1 HWU059 124+1 HWU060 125+1
+      SKL0 126+2 NSCFG1 128+1 HAD1 129+1 E0PD1 130+1 AIE 131+1 TTB1 132+52 DS 186+1 PIE 187+1 HWU159 188+1
+      HWU160 189+1 SKL1 190+2 MAIR0 192+32 MAIR1 224+32 AMAIR0 256+32 AMAIR1 288+32 IMPDEF_351_320 320+32
+      PARTID 352+16 PMG 368+8 PIIU[16] 384+3 PIIP[16] 448+3`,
+    linux: `
+      T0SZ d0/5:0 TG0 d0/7:6 IR0 d0/9:8 OR0 d0/11:10 SH0 d0/13:12 EPD0 d0/14 EPD1 d0/30 ENDI d0/15 V d0/31
+      IPS d0/34:32 TBI0 d0/38 HA d0/43 HD d0/42 AA64 d0/41 S d0/44 R d0/45 A d0/46 ASET d0/47 ASID d0/63:48
+      HAFT d1/3 TTB0 d1/51:4<`,
+    qemu: `
+      T0SZ w0/0+6 TG0 w0/6+2 EPD0 w0/14+1 ENDI w0/15+1 T1SZ w0/16+6 TG1 w0/22+2 EPD1 w0/30+1 V w0/31+1
+      IPS w1/0+3 AFFD w1/3+1 TBI0 w1/6+1 TBI1 w1/7+1 AA64 w1/9+1 HD w1/10+1 HA w1/11+1 S w1/12+1 R w1/13+1
+      A w1/14+1 ASID w1/16+16 HAD0 w2/1+1 TTB0 w2/4+48< HAD1 w4/1+1 TTB1 w4/4+48<`,
+    gem5: `
+      T0SZ d0/5:0 TG0 d0/7:6 IR0 d0/9:8 OR0 d0/11:10 SH0 d0/13:12 EPD0 d0/14 ENDI d0/15 T1SZ d0/21:16 TG1 d0/23:22
+      IR1 d0/25:24 OR1 d0/27:26 SH1 d0/29:28 EPD1 d0/30 V d0/31 IPS d0/34:32 AFFD d0/35 WXN d0/36 UWXN d0/37
+      PAN d0/40 AA64 d0/41 HD d0/42 HA d0/43 S d0/44 R d0/45 A d0/46 ASET d0/47 ASID d0/63:48
+      NSCFG0 d1/0 HAD0 d1/1 TTB0 d1/51:4< HWU059 d1/60 HWU060 d1/61 HWU061 d1/62 HWU062 d1/63
+      NSCFG1 d2/0 HAD1 d2/1 TTB1 d2/51:4< HWU159 d2/60 HWU160 d2/61 HWU161 d2/62 HWU162 d2/63`,
+    // Fiasco's iommu-arm-smmu-v3.cpp
+    fiasco: `
+      E0PD0 d1/2 E0PD1 d2/2 MAIR0 d3/31:0 MAIR1 d3/63:32 AMAIR0 d4/31:0 AMAIR1 d4/63:32 TBI0 d0/38 TBI1 d0/39
+      T1SZ d0/21:16 TG1 d0/23:22 IR1 d0/25:24 OR1 d0/27:26 SH1 d0/29:28 EPD1 d0/30 AFFD d0/35 WXN d0/36
+      UWXN d0/37 PAN d0/40`,
+    // IHI 0070 §5.4, the readings of the 128-bit format
+    text: 'DisCH0 65 DisCH1 129 SKL0 127:126 SKL1 191:190',
+  },
+  L1STD: {
+    rmm: 'Span 0+5 L2Ptr 6+50',
+    linux: 'Span 4:0 L2Ptr 51:6<',
+    fiasco: 'Span 4:0 L2Ptr 51:6<',
+  },
+  L1CD: { linux: 'V 0 L2Ptr 51:12<', text: 'V 0 L2Ptr 55:12' },
+  PRIQ_ENTRY: {
+    linux: `
+      StreamID d0/31:0 SubstreamID d0/51:32 Priv d0/58 X d0/59 R d0/60 W d0/61 Last d0/62 SSV d0/63
+      PRGIndex d1/8:0 Addr d1/63:12`,
+  },
+  // Linux io-pgtable-arm.c and Arm DDI 0487 §D8.3.1 for what Linux does not use
+  S1_LEAF: {
+    renode: `
+      Valid 0+1 Type 1+1 AttrIndx 2+3 NS 5+1 SH 8+2 AF 10+1 nG 11+1 OA_47_12 12+36 GP 50+1 DBM 51+1
+      Contiguous 52+1 PXN 53+1 UXN 54+1 Software 55+4`,
+    linux: 'Type 1 AP1 6 AP2 7 AF 10 nG 11 DBM 51 PXN 53 UXN 54 OA_47_12 47:12 NS 5 OA_51_48 15:12',
+    text: `
+      PIIndex0 6 nDirty 7 OA_51_50 9:8 OA_49_48 49:48 nT 16 PIIndex1 51 Protected 52 PIIndex2 53 PIIndex3 54
+      PBHA0 59 AttrIndx3 59 PBHA3_1 62:60 Ignored63 63`,
+  },
+  S2_LEAF: {
+    linux: 'S2AP0 6 S2AP1 7 AF 10 SH 9:8 DBM 51 XN0 53 XN1 54 OA_47_12 47:12 OA_51_48 15:12 Valid 0 Type 1',
+    text: `
+      MemAttr2_0 4:2 MemAttr3 5 PIIndex0 6 Dirty 7 FnXS 11 OA_51_50 9:8 OA_49_48 49:48 nT 16 PIIndex1 51
+      Contiguous 52 PIIndex2 53 PIIndex3 54 NS 55 Software 57:56 AssuredOnly 58 PBHA_POIndex 62:59 RES0_63 63`,
+  },
+  S1_TABLE: {
+    renode: 'Valid 0+1 Type 1+1 NLTA_47_12 12+36 Protected 52+1 PXNTable 59+1 UXNTable 60+1 APTable 61+2 NSTable 63+1',
+    text: 'AF 10 NLTA_51_50 9:8 NLTA_49_48 49:48 NLTA_51_48 15:12',
+  },
+  S2_TABLE: {
+    text: `
+      Valid 0 Type 1 NLTA_47_12 47:12 NLTA_51_50 9:8 NLTA_49_48 49:48 NLTA_51_48 15:12 AF 10 RES0_62_59 62:59
+      RES0_63 63`,
+  },
+};
