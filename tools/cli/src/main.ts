@@ -1,1 +1,26 @@
-export {};
+#!/usr/bin/env node
+import { constants } from 'node:os';
+import { main } from './program.ts';
+
+// A reader that has seen enough (`| head`) is no failure.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+
+let cleanup = (): void => {};
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    cleanup();
+    process.exit(128 + constants.signals[signal]);
+  });
+
+const terminal = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  cwd: process.env.INIT_CWD ?? process.cwd(), // pnpm and npm run scripts in the root
+  env: process.env,
+};
+process.exitCode = await main(process.argv.slice(2), terminal, (action) => {
+  cleanup = action;
+});

@@ -79,7 +79,9 @@ export class GzipProcess {
   #output: Va = 0;
   #next = 0; // first source byte that no job has been given
   #more = true; // an empty file takes one job, of nothing
-  #awake = false;
+  #scheduled = false; // a task will run it
+  #inside = false; // it is running, or sleeps inside a system call
+  #news = false; // it was woken meanwhile
 
   /** @throws {@link IommuError} `EINVAL` for a job size or number that the device or the ring cannot take. */
   constructor(options: GzipProcessOptions) {
@@ -99,7 +101,7 @@ export class GzipProcess {
 
   /** Lets the process run. It goes on by itself as the scheduler steps. */
   start(): void {
-    this.#awake = true;
+    this.#scheduled = true;
     this.#o.scheduler.post('software', () => {
       this.#guard(() => this.#open());
       this.#run();
@@ -130,22 +132,27 @@ export class GzipProcess {
     });
   }
 
+  /** Lets it run soon. A process in a system call is one thread still: it looks again when it comes back. */
   #wake(): void {
-    if (this.#awake || this.done) return;
-    this.#awake = true;
+    if (this.done || this.#scheduled) return;
+    if (this.#inside) {
+      this.#news = true;
+      return;
+    }
+    this.#scheduled = true;
     this.wakeups += 1;
     this.#o.scheduler.post('software', () => this.#run());
   }
 
   /** What it does each time it wakes: takes what is finished, gives the device more, sleeps or ends. */
   #run(): void {
-    this.#awake = false;
-    if (this.done) return;
+    this.#scheduled = false;
     this.#guard(() => {
       this.#takeFinished();
       this.#submit();
       if (this.#running.length === 0 && !this.#more) this.#finish();
     });
+    if (this.#news) this.#wake();
   }
 
   #takeFinished(): void {
@@ -236,11 +243,15 @@ export class GzipProcess {
   /** Runs a part of the process. What goes wrong ends it, as a signal would. */
   #guard(part: () => void): void {
     if (this.done) return;
+    this.#inside = true;
+    this.#news = false;
     try {
       part();
     } catch (error) {
       this.error = error;
       this.kill();
+    } finally {
+      this.#inside = false;
     }
   }
 }
