@@ -1,1 +1,13 @@
-export {};
+export { AsidTable } from './asid.ts';
+export { CommandQueue } from './cmdq.ts';
+export { ATC_INV_ALL, type AtcSpan, atcSpan } from './commands/atcInv.ts';
+export { formatEvent } from './eventLog.ts';
+export { EventQueue } from './evtq.ts';
+export type { Log } from './internal/log.ts';
+export type { AtsPort, PriPort } from './master.ts';
+export { PriQueue } from './priq.ts';
+export { type GranuleShift, probeFeatures, type SmmuFeatures } from './probe.ts';
+export type { MsiTarget } from './reset.ts';
+export { SmmuV3, type SmmuV3Options } from './smmu.ts';
+export { StreamTable } from './strtab.ts';
+export { type CpuFeatures, whyNoSva } from './sva.ts';

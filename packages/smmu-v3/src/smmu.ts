@@ -1,0 +1,458 @@
+/**
+ * The driver of one SMMUv3: what is probed, what the IOMMU core calls, what is removed.
+ * Linux arm-smmu-v3.c, `arm_smmu_device_probe`, `arm_smmu_ops`, `arm_smmu_device_remove`.
+ */
+import { IopfQueue } from '@smmu/io-pgfault';
+import type { Device, Domain, Iommu, IopfFault, PageResponse, ReservedRegion } from '@smmu/iommu';
+import type { IommuPages } from '@smmu/iommu-pages';
+import {
+  coherentDma,
+  type DmaCoherence,
+  type InterruptLine,
+  IommuError,
+  type Registers,
+  type Scheduler,
+  type SystemMemory,
+  type Trace,
+} from '@smmu/platform';
+import { type Mm, SVA_IOPF, type SvaDriver } from '@smmu/sva-core';
+import { AsidTable, VmidTable } from './asid.ts';
+import { Attacher } from './attach.ts';
+import { CommandQueue } from './cmdq.ts';
+import { cfgiSte } from './commands/cfgiSte.ts';
+import { PRI_RESP_FAILURE, PRI_RESP_INVALID, PRI_RESP_SUCCESS, priResp } from './commands/priResp.ts';
+import { resume } from './commands/resume.ts';
+import { stallTerm } from './commands/stallTerm.ts';
+import type { SmmuDevice } from './device.ts';
+import { PlainDomain, type SmmuDomain } from './domain.ts';
+import { EventQueue } from './evtq.ts';
+import { handleGerror } from './gerror.ts';
+import type { Log } from './internal/log.ts';
+import { Invalidator } from './invalidate.ts';
+import { Master, StreamMap } from './master.ts';
+import { PagingDomain } from './pagingDomain.ts';
+import { PriQueue } from './priq.ts';
+import { type GranuleShift, probeFeatures, type SmmuFeatures } from './probe.ts';
+import { disableDevice, type ResetOptions, resetDevice } from './reset.ts';
+import { StreamTable } from './strtab.ts';
+import { type CpuFeatures, SvaDomain, whyNoSva } from './sva.ts';
+
+/** Queue sizes that are worth having, as powers of two (Linux uses what the SMMU offers, up to 2^19 and 8 MiB). */
+const CMDQ_LOG2 = 8;
+const EVTQ_LOG2 = 7;
+const PRIQ_LOG2 = 7;
+/** Page requests that a function may have on their way. */
+const PRI_REQUESTS = 32;
+/** Where the doorbells of message-signalled interrupts go in a DMA domain (Linux MSI_IOVA_BASE). */
+const MSI_WINDOW: ReservedRegion = { type: 'software-msi', start: 0x800_0000, length: 0x10_0000 };
+const PRI_RESPONSES: Readonly<Record<PageResponse, number>> = {
+  success: PRI_RESP_SUCCESS,
+  invalid: PRI_RESP_INVALID,
+  failure: PRI_RESP_FAILURE,
+};
+
+/** What a board gives to the driver of an SMMU. */
+export interface SmmuV3Options {
+  /** Instance, as the kernel names it: `arm-smmu-v3.0.auto`. */
+  readonly name: string;
+  /** The CPU's view of memory. */
+  readonly memory: SystemMemory;
+  readonly registers: Registers;
+  /** Where tables and queues come from. */
+  readonly pages: IommuPages;
+  /** How the SMMU sees what the CPU stores; coherently if left out. */
+  readonly coherence?: DmaCoherence;
+  readonly scheduler: Scheduler;
+  readonly interrupts: { readonly eventq: InterruptLine; readonly priq: InterruptLine; readonly gerror: InterruptLine };
+  /** The core that this driver registers itself with. */
+  readonly iommu: Iommu;
+  readonly trace?: Trace | undefined;
+  /** Takes a line of the driver's log. */
+  readonly log?: Log;
+  /** Which devices are behind this SMMU; all whose StreamIDs the stream table reaches if left out. */
+  readonly claims?: (device: Device) => boolean;
+  /** Entries of the queues, as powers of two. */
+  readonly cmdqEntriesLog2?: number;
+  readonly evtqEntriesLog2?: number;
+  readonly priqEntriesLog2?: number;
+  /** Wait for CMD_SYNC on a word in memory; on if the SMMU has MSIs and is coherent. */
+  readonly msiCompletion?: boolean;
+  /** Interrupts as messages instead of by wire. */
+  readonly msis?: ResetOptions['msis'];
+  /** Streams live in the EL2-E2H world, as the kernel does with VHE. Needs IDR0.Hyp. */
+  readonly e2h?: boolean;
+  /** The CPUs' TLB broadcasts reach the SMMU (IDR0.BTM) and cover processes. */
+  readonly broadcastTlb?: boolean;
+  /** Let PCI functions ask for translations, where both sides can; on if left out. */
+  readonly ats?: boolean;
+  /** What processes are made with, to tell beforehand why they could not be shared. */
+  readonly cpu?: CpuFeatures;
+  /** Page size of DMA domains; that of the CPUs, or the SMMU's smallest, if left out. */
+  readonly granuleShift?: GranuleShift;
+  /** Size of leaf CD tables. */
+  readonly cdtabLeaf?: '4k' | '64k';
+}
+
+/** One SMMUv3 under the driver. */
+export class SmmuV3 implements SvaDriver, SmmuDevice {
+  readonly name: string;
+  readonly memory: SystemMemory;
+  readonly registers: Registers;
+  readonly pages: IommuPages;
+  readonly coherence: DmaCoherence;
+  readonly scheduler: Scheduler;
+  readonly trace: Trace | undefined;
+  readonly log: Log;
+  readonly features: SmmuFeatures;
+  readonly e2h: boolean;
+  readonly broadcastTlb: boolean;
+  readonly cmdq: CommandQueue;
+  readonly evtq: EventQueue;
+  /** Only of an SMMU with PRI. */
+  readonly priq: PriQueue | undefined;
+  readonly strtab: StreamTable;
+  readonly asids: AsidTable;
+  /** Where recoverable faults of devices with SVA go. */
+  readonly faultQueue: IopfQueue;
+  readonly blockedDomain: Domain;
+  readonly identityDomain: Domain;
+  readonly #options: SmmuV3Options;
+  readonly #attacher: Attacher;
+  readonly #masters: Map<Device, Master> = new Map();
+  readonly #streams: StreamMap = new StreamMap();
+
+  /**
+   * Finds out what the SMMU at `registers` can do, resets it, turns it on and registers it with the IOMMU core.
+   *
+   * @throws {@link IommuError} `ENODEV` if no SMMUv3 is there, `ENXIO` if it is one that this driver cannot drive,
+   *   `EINVAL` if the options ask for what it cannot do, `ENOMEM` without memory for tables and queues, `ETIMEDOUT` if
+   *   it does not answer. Everything has been given back then.
+   */
+  static probe(options: SmmuV3Options): SmmuV3 {
+    return new SmmuV3(options);
+  }
+
+  private constructor(options: SmmuV3Options) {
+    const { name, log = () => {} } = options;
+    this.#options = options;
+    this.name = name;
+    this.memory = options.memory;
+    this.registers = options.registers;
+    this.pages = options.pages;
+    this.coherence = options.coherence ?? coherentDma;
+    this.scheduler = options.scheduler;
+    this.trace = options.trace;
+    this.log = (line) => log(`arm-smmu-v3 ${name}: ${line}`);
+    const features = probeFeatures(options.registers, this.log);
+    this.features = features;
+    this.e2h = this.#wanted('e2h', features.hyp, 'EL2 contexts (IDR0.Hyp)');
+    this.broadcastTlb = this.#wanted('broadcastTlb', features.btm, 'broadcast TLB maintenance (IDR0.BTM)');
+    const completeToMemory =
+      options.msiCompletion === undefined
+        ? features.msi && this.coherence.coherent
+        : this.#wanted('msiCompletion', features.msi && this.coherence.coherent, 'coherent MSIs (IDR0.MSI)');
+
+    const undo: (() => void)[] = [];
+    try {
+      this.cmdq = new CommandQueue({
+        ...this.#means,
+        log2Entries: Math.min(options.cmdqEntriesLog2 ?? CMDQ_LOG2, features.cmdqLog2Max),
+        completeToMemory,
+        handleGerror: () => this.#handleGerror(),
+      });
+      undo.push(() => this.cmdq.free());
+      this.strtab = new StreamTable({
+        ...this.#means,
+        sidBits: features.sidBits,
+        twoLevel: features.twoLevelStrtab,
+      });
+      undo.push(() => this.strtab.free());
+      this.evtq = new EventQueue(this, Math.min(options.evtqEntriesLog2 ?? EVTQ_LOG2, features.evtqLog2Max), {
+        find: (sid) => this.#streams.find(sid),
+        report: (master, fault) => this.faultQueue.report(master.device, fault),
+        unrecoverable: (master, fault) => options.iommu.reportFault(master.device, fault),
+        abort: (sid, stag) => this.#resume(sid, stag, false),
+      });
+      undo.push(() => this.evtq.free());
+      this.priq = features.pri ? this.#newPriq() : undefined;
+      undo.push(() => this.priq?.free());
+      undo.push(() => this.#disconnectInterrupts());
+      resetDevice(this, {
+        strtab: this.strtab,
+        evtq: this.evtq.queue,
+        priq: this.priq?.queue,
+        msis: options.msis,
+        connectInterrupts: () => this.#connectInterrupts(),
+      });
+      undo.push(() => disableDevice(this));
+      this.asids = new AsidTable(features.asidBits);
+      this.faultQueue = new IopfQueue(this.scheduler, name);
+      this.#attacher = new Attacher({
+        smmu: this,
+        strtab: this.strtab,
+        asids: this.asids,
+        vmids: new VmidTable(features.vmidBits),
+        invalidator: new Invalidator(this),
+        masterOf: (device) => this.#masterOf(device),
+        drainFaults: (master) => this.#drainFaults(master),
+        cdtabLeaf: options.cdtabLeaf ?? '4k',
+      });
+      this.blockedDomain = new PlainDomain(this.#attacher, 'blocked');
+      this.identityDomain = new PlainDomain(this.#attacher, 'identity');
+      options.iommu.registerDriver(this);
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      throw error;
+    }
+    this.log(`${features.architecture}, ias ${features.vaBits}-bit, oas ${features.oasBits}-bit`);
+    this.log(`allocated ${this.cmdq.queue.entries} entries for cmdq, ${this.evtq.queue.entries} for evtq`);
+  }
+
+  /**
+   * Turns the SMMU off and gives everything back. Traffic aborts from then on.
+   * @throws {@link IommuError} `EBUSY` if a device has not been released; `ETIMEDOUT` if the SMMU does not follow, after
+   *   everything was given back.
+   */
+  remove(): void {
+    if (this.#masters.size > 0)
+      throw new IommuError('EBUSY', `${this.name}: ${this.#masters.size} devices have not been released`);
+    this.#options.iommu.unregisterDriver(this);
+    try {
+      disableDevice(this);
+    } finally {
+      this.#disconnectInterrupts();
+      this.faultQueue.free();
+      this.priq?.free();
+      this.evtq.free();
+      this.strtab.free();
+      this.cmdq.free();
+    }
+  }
+
+  claims(device: Device): boolean {
+    return this.#options.claims?.(device) ?? device.streamIds.every((sid) => this.strtab.reaches(sid));
+  }
+
+  /**
+   * Makes room for a device's streams. They abort until it is attached.
+   * @throws {@link IommuError} `EBUSY` if it is probed already, `EEXIST` if another device has one of its StreamIDs,
+   *   `EINVAL` without StreamIDs, `ERANGE` if the stream table does not reach them, `ENOMEM`.
+   */
+  probeDevice(device: Device): void {
+    if (this.#masters.has(device)) throw new IommuError('EBUSY', `${device.name} has been probed already`);
+    if (device.streamIds.length === 0) throw new IommuError('EINVAL', `${device.name} has no StreamID`);
+    const master = new Master(this, device, this.#options.ats ?? true);
+    this.#streams.insert(master);
+    let hungIn = false;
+    try {
+      for (const sid of master.streamIds) {
+        if (!this.strtab.prepare(sid)) continue;
+        hungIn = true;
+        const at = this.cmdq.next();
+        cfgiSte(this.cmdq.words, at, sid, false);
+      }
+      if (master.ssidBits > 0 && device.pci !== undefined) this.#enablePasid(master, device.pci);
+    } catch (error) {
+      this.#streams.remove(master);
+      throw error;
+    } finally {
+      if (hungIn) this.cmdq.sync();
+    }
+    this.#masters.set(device, master);
+  }
+
+  /** Forgets a device. Whatever it still sends aborts, what is stalled is aborted. */
+  releaseDevice(device: Device): void {
+    const master = this.#masterOf(device);
+    this.#attacher.block(master);
+    if (master.stall) {
+      for (const sid of master.streamIds) {
+        const at = this.cmdq.next();
+        stallTerm(this.cmdq.words, at, sid);
+      }
+      this.cmdq.sync();
+      this.#drainFaults(master);
+    }
+    if (master.sva) this.#disableFaults(master);
+    master.freeCdTable();
+    if (master.ssidBits > 0) device.pci?.disablePasid();
+    this.#streams.remove(master);
+    this.#masters.delete(device);
+  }
+
+  /** @throws {@link IommuError} `ENOMEM`, `ENOSPC`; `EINVAL` if the SMMU does not walk pages of the wanted size. */
+  allocDomain(type: 'dma' | 'unmanaged', device: Device): Domain {
+    const { granules } = this.features;
+    const { granuleShift, cpu } = this.#options;
+    const preferred = cpu !== undefined && granules.includes(cpu.granuleShift) ? cpu.granuleShift : granules[0]!;
+    if (granuleShift !== undefined && !granules.includes(granuleShift))
+      throw new IommuError('EINVAL', `${this.name} does not walk pages of 2^${granuleShift} bytes`);
+    return new PagingDomain(this.#attacher, { type, granuleShift: granuleShift ?? preferred, node: device.node });
+  }
+
+  maxPasids(device: Device): number {
+    const { ssidBits } = this.#masterOf(device);
+    return ssidBits === 0 ? 0 : 2 ** ssidBits;
+  }
+
+  reservedRegions(): ReservedRegion[] {
+    return [MSI_WINDOW];
+  }
+
+  /** Sends the answer to a fault: the stalled transaction is tried again or aborted (Linux `arm_smmu_page_response`). */
+  pageResponse(device: Device, fault: IopfFault, response: PageResponse): void {
+    const master = this.#masterOf(device);
+    const sid = master.streamIds[0]!;
+    this.trace?.instant('driver', `page response ${response}`, { sid, group: fault.groupId });
+    if (master.pri) this.#respond(sid, fault.pasid, fault.groupId, PRI_RESPONSES[response]);
+    else this.#resume(sid, fault.groupId, response === 'success');
+  }
+
+  svaSupport(device: Device): string | undefined {
+    const why = whyNoSva(this.features, this.coherence.coherent, this.#options.cpu);
+    if (why !== undefined) return why;
+    const master = this.#masters.get(device);
+    if (master === undefined) return `${device.name} is not behind ${this.name}`;
+    if (device.pasidBits === 0) return `${device.name} sends no PASIDs, so its transactions name no process`;
+    return master.ssidBits === 0 ? `the PASIDs of ${device.name} could not be enabled` : undefined;
+  }
+
+  /**
+   * Prepares a device for processes.
+   * @throws {@link IommuError} `ENODEV` if it cannot share any, with the reason; `EEXIST` if it is prepared already;
+   *   `EOPNOTSUPP` if recoverable faults are wanted and it has none.
+   */
+  enableSva(device: Device, features: number): void {
+    const why = this.svaSupport(device);
+    if (why !== undefined) throw new IommuError('ENODEV', why);
+    const master = this.#masterOf(device);
+    if (master.sva) throw new IommuError('EEXIST', `${device.name} has been prepared for SVA already`);
+    if ((features & SVA_IOPF) === 0) return;
+    const whyNot = this.#whyNoFaults(master);
+    if (whyNot !== undefined) throw new IommuError('EOPNOTSUPP', whyNot);
+    this.faultQueue.addDevice(device, this, this.#options.iommu);
+    try {
+      if (!master.stall) this.#enablePri(master);
+    } catch (error) {
+      this.faultQueue.removeDevice(device);
+      throw error;
+    }
+    master.sva = true;
+  }
+
+  /** @throws {@link IommuError} `EBUSY` while a process is attached. */
+  disableSva(device: Device): void {
+    const master = this.#masterOf(device);
+    for (const [pasid, domain] of master.pasids)
+      if (domain.type === 'sva') throw new IommuError('EBUSY', `${device.name} is bound with PASID ${pasid}`);
+    if (!master.sva) return;
+    this.#drainFaults(master);
+    this.#disableFaults(master);
+  }
+
+  /** @throws {@link IommuError} as {@link SvaDomain} does. */
+  allocSvaDomain(_device: Device, mm: Mm): SmmuDomain {
+    return new SvaDomain(this.#attacher, mm);
+  }
+
+  get #means(): Pick<SmmuDevice, 'memory' | 'registers' | 'pages' | 'coherence' | 'scheduler' | 'log' | 'trace'> {
+    const { memory, registers, pages, coherence, scheduler, log, trace } = this;
+    return { memory, registers, pages, coherence, scheduler, log, trace };
+  }
+
+  #wanted(option: 'e2h' | 'broadcastTlb' | 'msiCompletion', able: boolean, what: string): boolean {
+    const wanted = this.#options[option] ?? false;
+    if (wanted && !able) throw new IommuError('EINVAL', `${this.name}: ${option} asks for ${what}, which is not there`);
+    return wanted;
+  }
+
+  #newPriq(): PriQueue {
+    const log2Entries = Math.min(this.#options.priqEntriesLog2 ?? PRIQ_LOG2, this.features.priqLog2Max);
+    return new PriQueue(this, log2Entries, {
+      find: (sid) => this.#streams.find(sid),
+      report: (master, fault) => void this.faultQueue.report(master.device, fault),
+      respond: (sid, ssid, groupId, response) => this.#respond(sid, ssid, groupId, response),
+      lost: () => this.faultQueue.discardPartial(),
+    });
+  }
+
+  #connectInterrupts(): void {
+    const { eventq, priq, gerror } = this.#options.interrupts;
+    eventq.connect(() => this.evtq.drain());
+    gerror.connect(() => this.#handleGerror());
+    if (this.priq !== undefined) priq.connect(() => this.priq!.drain());
+  }
+
+  #disconnectInterrupts(): void {
+    const { eventq, priq, gerror } = this.#options.interrupts;
+    for (const line of [eventq, priq, gerror]) line.connect(undefined);
+  }
+
+  #handleGerror(): void {
+    handleGerror({
+      registers: this.registers,
+      log: this.log,
+      skipCommand: () => this.cmdq.skipError(),
+      disable: () => disableDevice(this),
+    });
+  }
+
+  #masterOf(device: Device): Master {
+    const master = this.#masters.get(device);
+    if (master === undefined) throw new IommuError('ENODEV', `${device.name} has not been probed by ${this.name}`);
+    return master;
+  }
+
+  #enablePasid(master: Master, pci: NonNullable<Device['pci']>): void {
+    try {
+      pci.enablePasid();
+    } catch (error) {
+      if (!(error instanceof IommuError)) throw error;
+      this.log(`failed to enable PASIDs of ${master.device.name}: ${error.message}`); // its other traffic works
+      master.ssidBits = 0;
+    }
+  }
+
+  /** Why faults of a device cannot be recovered from. */
+  #whyNoFaults({ device, stall, priPort, streamIds }: Master): string | undefined {
+    if (!stall && priPort === undefined)
+      return `transactions of ${device.name} can neither stall nor request pages: all memory would have to be pinned`;
+    return streamIds.length > 1
+      ? `${device.name} has ${streamIds.length} StreamIDs: the answer to a fault would not know whose it is`
+      : undefined;
+  }
+
+  #enablePri(master: Master): void {
+    master.priPort!.resetPri();
+    master.priPort!.enablePri(PRI_REQUESTS);
+    master.pri = true;
+  }
+
+  #disableFaults(master: Master): void {
+    if (master.pri) master.priPort!.disablePri();
+    this.faultQueue.removeDevice(master.device);
+    master.pri = false;
+    master.sva = false;
+  }
+
+  /** On return no fault of the device is recorded, waiting to be handled, or waiting for its answer. */
+  #drainFaults(master: Master): void {
+    if (master.stall) this.evtq.drain();
+    if (master.pri) this.priq!.drain();
+    if (!master.sva) return;
+    this.faultQueue.flushDevice(master.device);
+    if (!this.cmdq.queue.empty) this.cmdq.sync(); // answers are certain once they are consumed
+  }
+
+  #resume(sid: number, stag: number, retry: boolean): void {
+    const at = this.cmdq.next();
+    resume(this.cmdq.words, at, sid, stag, retry);
+    this.cmdq.publish();
+  }
+
+  #respond(sid: number, ssid: number, groupId: number, response: number): void {
+    const at = this.cmdq.next();
+    priResp(this.cmdq.words, at, sid, ssid, groupId, response);
+    this.cmdq.publish();
+  }
+}
