@@ -2,7 +2,8 @@
  * Memory for DMA: a driver asks for a buffer and is told what its device has to use as an address.
  * Linux drivers/iommu/dma-iommu.c.
  *
- * Strict: a buffer that was unmapped is out of the device's reach on return, and only then is its address used again.
+ * Strict: a buffer that was unmapped is out of the device's reach on return. Lazy: it is so within 10 ms or 256 unmaps,
+ * whichever comes first; its address is not used again before, but its memory may be, so lazy trusts the device.
  */
 import {
   coherentDma,
@@ -13,6 +14,7 @@ import {
   IommuError,
   type Iova,
   type Pa,
+  type Scheduler,
   type SystemMemory,
 } from '@smmu/platform';
 import type { Device } from './device.ts';
@@ -27,6 +29,8 @@ export interface DmaApiOptions {
   readonly frames: readonly FrameAllocator[];
   /** Whether devices snoop; they do if left out. */
   readonly coherence?: DmaCoherence;
+  /** Defer invalidations, timed by this scheduler (Linux `iommu.strict=0`); strict if left out. */
+  readonly lazy?: Scheduler;
 }
 
 /** Memory that CPU and device both use. */
@@ -51,12 +55,12 @@ export class DmaApi {
   readonly #coherence: DmaCoherence;
   readonly #spaces: DmaSpaces;
 
-  constructor({ iommu, memory, frames, coherence = coherentDma }: DmaApiOptions) {
+  constructor({ iommu, memory, frames, coherence = coherentDma, lazy }: DmaApiOptions) {
     this.#iommu = iommu;
     this.#memory = memory;
     this.#frames = frames;
     this.#coherence = coherence;
-    this.#spaces = new DmaSpaces(iommu);
+    this.#spaces = new DmaSpaces(iommu, lazy);
   }
 
   /**
@@ -74,6 +78,7 @@ export class DmaApi {
     const pa: Pa = frame * FRAME_BYTES;
     const size = 2 ** order * FRAME_BYTES;
     for (let at = 0; at < size; at += ZERO_BYTES) this.#memory.zero(pa + at, Math.min(ZERO_BYTES, size - at));
+    if (!this.#coherence.coherent) this.#coherence.syncForDevice(pa, size);
     try {
       return { pa, iova: this.#map(device, pa, size, PROT.READ | PROT.WRITE), bytes };
     } catch (error) {
@@ -134,6 +139,15 @@ export class DmaApi {
   mapMsiDoorbell(device: Device, pa: Pa): Iova {
     if (this.#iommu.domainOf(device).type === 'dma') this.#spaces.prepare(device);
     return this.#iommu.mapMsiDoorbell(device, pa);
+  }
+
+  /**
+   * Lazy mode: brings the invalidations of the device's domain forward; on return nothing unmapped is reachable.
+   * @throws {@link IommuError} `ENODEV`
+   * @see Linux `iommu_dma_flush_fq`, drivers/iommu/dma-iommu.c
+   */
+  flush(device: Device): void {
+    this.#spaces.flush(device);
   }
 
   #map(device: Device, pa: Pa, bytes: number, prot: number): Iova {

@@ -15,6 +15,8 @@ export interface DomainState {
   users: number;
   msi: MsiPages | undefined;
   faultHandler: DeviceFaultHandler | undefined;
+  /** Called before the domain is freed. */
+  readonly whenFreed: (() => void)[];
 }
 
 export class Domains {
@@ -34,7 +36,7 @@ export class Domains {
   of(domain: Domain, driver: IommuDriver): DomainState {
     let state = this.#states.get(domain);
     if (state === undefined) {
-      state = { driver, users: 0, msi: undefined, faultHandler: undefined };
+      state = { driver, users: 0, msi: undefined, faultHandler: undefined, whenFreed: [] };
       this.#states.set(domain, state);
     }
     return state;
@@ -52,6 +54,7 @@ export class Domains {
     const state = this.#states.get(domain);
     if (state !== undefined && state.users > 0)
       throw new IommuError('EBUSY', `the ${domain.type} domain still has ${state.users} user(s): detach them first`);
+    for (const callback of state?.whenFreed ?? []) callback();
     state?.msi?.free();
     this.#states.delete(domain);
     domain.free();

@@ -135,7 +135,7 @@ export class Group {
    * @throws {@link IommuError} what the driver threw; `EBUSY` during another change of the group.
    */
   setDomain(domain: Domain): void {
-    this.#exclusively(`cannot be attached to a ${domain.type} domain`, () => {
+    this.#exclusively(`cannot move to its new domain (${domain.type})`, () => {
       this.#forAll(
         this.members,
         ({ device }) => domain.attachDevice(device),
@@ -214,7 +214,7 @@ export class Group {
 
   #checkPasid(domain: Domain, pasid: number): void {
     if (!domain.attachPasid || !domain.detachPasid)
-      throw new IommuError('EOPNOTSUPP', `a ${domain.type} domain of ${this.driver.name} cannot be put on a PASID`);
+      throw new IommuError('EOPNOTSUPP', `${this.driver.name} cannot put domains of type ${domain.type} on a PASID`);
     if (!Number.isInteger(pasid) || pasid <= 0)
       throw new IommuError('EINVAL', `PASID ${pasid}: must be above 0, which means transactions without PASID`);
     for (const member of this.members) if (member.hasPasids) this.#checkWidth(member, pasid);

@@ -131,6 +131,14 @@ export class Iommu {
   }
 
   /**
+   * Calls back before a domain is freed, for those who keep something of their own with it.
+   * @throws {@link IommuError} `EINVAL` if the domain was neither allocated here nor ever attached.
+   */
+  whenFreed(domain: Domain, callback: () => void): void {
+    this.#domains.known(domain).whenFreed.push(callback);
+  }
+
+  /**
    * Attaches the device's whole group to `domain`, or leaves everything as it was.
    * @throws {@link IommuError} `ENODEV`; `EINVAL` if the domain belongs to another IOMMU, or firmware demands one-to-one
    *   mappings; `EBUSY` if somebody else has taken the group over; and what the driver threw.
@@ -142,7 +150,7 @@ export class Iommu {
     if (group.domain !== group.defaultDomain && group.domain !== group.driver.blockedDomain)
       throw new IommuError(
         'EBUSY',
-        `${device.name} is attached to ${group.domain === domain ? 'it' : `a ${group.domain.type} domain`} already`,
+        `${device.name} is attached to ${group.domain === domain ? 'it' : `another domain (${group.domain.type})`} already`,
       );
     this.#move(group, domain, state);
   }
@@ -332,7 +340,7 @@ export class Iommu {
 
   #pasidGroup(device: Device): Group {
     if (!this.#topology.member(device).hasPasids)
-      throw new IommuError('EINVAL', this.whyNot(device, 'pasid')[0] ?? `${device.name} is being probed`);
+      throw new IommuError('EINVAL', this.whyNot(device, 'pasid').join('; '));
     return this.#topology.group(device);
   }
 
@@ -353,7 +361,7 @@ export class Iommu {
     if (direct !== undefined && domain !== group.defaultDomain && domain.type !== 'identity')
       throw new IommuError(
         'EINVAL',
-        `firmware demands one-to-one mappings for ${direct.device.name}: a ${domain.type} domain would break them`,
+        `firmware demands one-to-one mappings for ${direct.device.name}: a domain of type ${domain.type} would break them`,
       );
     group.setDomain(domain);
     if (domain !== group.defaultDomain) state.users += 1;

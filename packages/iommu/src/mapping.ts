@@ -14,7 +14,7 @@ export type PagingDomain = Domain &
 export function paging(domain: Domain): PagingDomain {
   if (domain.mapPages && domain.unmapPages && domain.newGather && domain.iotlbSync && domain.pageSizes)
     return domain as PagingDomain;
-  throw new IommuError('EINVAL', `a ${domain.type} domain has no page table of its own to map into`);
+  throw new IommuError('EINVAL', `a domain of type ${domain.type} has no page table of its own to map into`);
 }
 
 /** Bytes of a domain's smallest page: the unit of everything that is mapped into it. */

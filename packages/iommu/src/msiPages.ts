@@ -75,11 +75,6 @@ export class MsiPages {
     this.#granuleBytes = smallestPage(paging(domain));
   }
 
-  /** Doorbell pages mapped. */
-  get size(): number {
-    return this.#pages.size;
-  }
-
   /** What a device has to write to so that the write arrives at `pa`. Maps the page for its first user. */
   map(pa: Pa): Iova {
     const offset = pa % this.#granuleBytes;

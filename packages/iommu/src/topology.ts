@@ -97,7 +97,7 @@ export class Topology {
     if (last && group.domain !== group.defaultDomain && group.domain !== group.driver.blockedDomain)
       throw new IommuError(
         'EBUSY',
-        `${device.name} is still attached to a ${group.domain.type} domain: detach it first`,
+        `${device.name} is still attached to a domain (${group.domain.type}): detach it first`,
       );
     group.leave(member);
     this.#members.delete(device);
