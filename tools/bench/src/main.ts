@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { measure } from './measure.ts';
@@ -28,9 +28,11 @@ const program = new Command('bench')
   .option('--row <name>', 'time one row in this very process and print it as JSON')
   .addHelpText(
     'after',
-    '\nA goal holds for a machine whose yardstick step takes 1.7 ns; here it is scaled by the step measured beside each row.\nExit code: 0 when the bench ran, whether or not goals are met; 2 for a bad option.',
+    '\nA goal holds for a machine whose yardstick step takes 1.7 ns; here it is scaled by the step measured beside each row.\nExit code: 0 when the bench ran, whether or not goals are met; 1 when a row failed; 2 for a bad option.',
   )
-  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  .exitOverride((error) =>
+    process.exit(error.code.startsWith('commander.') && error.exitCode !== 0 ? 2 : error.exitCode),
+  );
 program.parse();
 const options = program.opts<Options>();
 
@@ -45,11 +47,12 @@ if (options.row !== undefined) {
   for (const { name } of chosen) {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${measured.length + 1}/${chosen.length} ${name}`);
     const self = fileURLToPath(import.meta.url);
-    const output = execFileSync(process.execPath, [self, '--row', name, '--rounds', String(options.rounds)], {
+    const child = spawnSync(process.execPath, [self, '--row', name, '--rounds', String(options.rounds)], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    measured.push(JSON.parse(output) as Measured);
+    if (child.status !== 0) program.error(`row '${name}' failed; run it alone with --row`, { exitCode: 1 });
+    measured.push(JSON.parse(child.stdout) as Measured);
   }
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K');
   const step = measured.map((row) => row.step).sort((a, b) => a - b)[measured.length >> 1]!;

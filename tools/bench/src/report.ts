@@ -2,7 +2,10 @@ import Table from 'cli-table3';
 import colour from 'picocolors';
 import type { Measured } from './row.ts';
 
-const digits = (ns: number): string => (ns < 100 ? ns.toFixed(1) : Math.round(ns).toLocaleString('en'));
+function digits(ns: number): string {
+  if (ns >= 1e7) return `${(ns / 1e6).toFixed(0)} ms`;
+  return ns < 100 ? ns.toFixed(1) : Math.round(ns).toLocaleString('en');
+}
 
 /** The rows as a table for a terminal. */
 export function render(step: number, measured: readonly Measured[]): string {
@@ -11,9 +14,16 @@ export function render(step: number, measured: readonly Measured[]): string {
     colAligns: ['left', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [], compact: true },
   });
-  for (const { name, ns, min, goal, ratio } of measured) {
+  for (const { name, ns, min, goal, ratio, timesReference } of measured) {
     const percent = `${Math.round(ratio * 100)} %`;
-    table.push([name, digits(ns), digits(min), digits(goal), ratio <= 1 ? colour.green(percent) : colour.red(percent)]);
+    const title = timesReference === undefined ? name : `${name}: ${timesReference.toFixed(2)} times`;
+    table.push([
+      title,
+      digits(ns),
+      digits(min),
+      digits(goal),
+      ratio <= 1 ? colour.green(percent) : colour.red(percent),
+    ]);
   }
   const met = measured.filter(({ ratio }) => ratio <= 1).length;
   return `${table.toString()}\n${met} of ${measured.length} goals met. Yardstick: ${step.toFixed(2)} ns a step (goals are for 1.7 ns).`;
