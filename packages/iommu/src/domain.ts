@@ -44,9 +44,9 @@ export interface Gather {
 export interface Domain {
   readonly type: DomainType;
   /** Page sizes that `mapPages` takes, in bytes, any order. */
-  readonly pageSizes?: readonly number[];
+  readonly pageSizes?: readonly number[] | undefined;
   /** Input addresses that it can map, `last` inclusive. */
-  readonly geometry?: { readonly start: Iova; readonly last: Iova };
+  readonly geometry?: { readonly start: Iova; readonly last: Iova } | undefined;
   /** Puts `device` into this domain, out of whichever it was in. Throws with nothing changed if it cannot. */
   attachDevice(device: Device): void;
   /**

@@ -6,9 +6,10 @@ import { hex, IommuError, type Iova, type Pa } from '@smmu/platform';
 import type { Domain, Gather } from './domain.ts';
 import type { MappedPages } from './mappedPages.ts';
 
+type Editing = 'pageSizes' | 'mapPages' | 'unmapPages' | 'newGather' | 'iotlbSync';
+
 /** A domain that has a page table to edit. */
-export type PagingDomain = Domain &
-  Required<Pick<Domain, 'pageSizes' | 'mapPages' | 'unmapPages' | 'newGather' | 'iotlbSync'>>;
+export type PagingDomain = Domain & { readonly [K in Editing]: NonNullable<Domain[K]> };
 
 /** Narrows to a domain that can be mapped into. @throws {@link IommuError} `EINVAL` if it cannot, as Linux answers. */
 export function paging(domain: Domain): PagingDomain {
