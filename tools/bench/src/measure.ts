@@ -26,7 +26,7 @@ export async function measure({ name, goal, prepare }: Row, rounds: number): Pro
 
 async function timeRounds(name: string, { operations, reset, round }: Workload, rounds: number): Promise<Times> {
   const bench = new Bench({ time: 0, iterations: rounds, warmupTime: 0, warmupIterations: 4, throws: true });
-  bench.add(name, round, reset ? { beforeEach: reset } : {});
+  bench.add(name, round, { async: false, ...(reset && { beforeEach: reset }) }); // else it would try a round first, without reset
   const [task] = await bench.run();
   const { result } = task!;
   if (result.state !== 'completed') throw new Error(`${name} did not complete: ${result.state}`);
