@@ -190,7 +190,7 @@ export class IopfQueue implements FaultSink {
     shared.newest += 1;
     const group = new IopfGroup(producer, domain, faults, shared.newest, this.#scheduler.now);
     this.#groups.add(group);
-    if (this.#timeout < Number.POSITIVE_INFINITY && this.#timer === undefined) this.#arm(this.#timeout);
+    if (this.#timeout < Number.POSITIVE_INFINITY && this.#timer === undefined) this.#arm();
     this.#work.queue(() => this.#handle(group, producer));
   }
 
@@ -224,19 +224,28 @@ export class IopfQueue implements FaultSink {
   }
 
   /** One timer for all: it is set for the oldest group. */
-  #arm(delay: number): void {
-    this.#timer = this.#scheduler.post('software', () => this.#expire(), delay);
+  #arm(): void {
+    if (this.#timer !== undefined) this.#scheduler.cancel(this.#timer);
+    const [oldest] = this.#groups;
+    this.#timer =
+      oldest &&
+      this.#scheduler.post(
+        'software',
+        () => this.#expire(),
+        Math.max(0, oldest.reportedAt + this.#timeout - this.#scheduler.now),
+      );
   }
 
   #expire(): void {
-    this.#timer = undefined;
     const expired = this.#scheduler.now - this.#timeout;
-    for (const group of [...this.#groups]) {
-      if (group.reportedAt > expired || !group.pending) continue;
-      this.#shared.counters.timeouts += 1;
-      group.respond('invalid');
+    try {
+      for (const group of [...this.#groups]) {
+        if (group.reportedAt > expired || !group.pending) continue;
+        this.#shared.counters.timeouts += 1;
+        group.respond('invalid');
+      }
+    } finally {
+      this.#arm(); // an answer may have taken its time, and others may have come and gone meanwhile
     }
-    const [oldest] = this.#groups;
-    if (oldest !== undefined && this.#timer === undefined) this.#arm(oldest.reportedAt - expired);
   }
 }
