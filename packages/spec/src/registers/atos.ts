@@ -7,6 +7,7 @@ import { register, runLockedBy } from './register.ts';
 export const GATOS_CTRL = register(
   'GATOS_CTRL',
   {
+    title: 'address look-up: start',
     offset: 0x100,
     section: '6.3.37',
     access: 'RW',
@@ -22,6 +23,7 @@ export const GATOS_CTRL = register(
 export const GATOS_SID = register(
   'GATOS_SID',
   {
+    title: 'address look-up: for which stream',
     offset: 0x108,
     section: '6.3.38',
     byteLength: 8,
@@ -40,6 +42,7 @@ export const GATOS_SID = register(
 export const GATOS_ADDR = register(
   'GATOS_ADDR',
   {
+    title: 'address look-up: of which address',
     offset: 0x110,
     section: '6.3.39',
     byteLength: 8,
@@ -68,6 +71,7 @@ export const GATOS_ADDR = register(
 export const GATOS_PAR = register(
   'GATOS_PAR',
   {
+    title: 'address look-up: result',
     offset: 0x118,
     section: '6.3.40',
     byteLength: 8,
@@ -139,6 +143,7 @@ export const GATOS_PAR = register(
 export const VATOS_SEL = register(
   'VATOS_SEL',
   {
+    title: 'VMID that the virtual look-up page may ask about',
     offset: 0x180,
     section: '6.3.44',
     access: 'RW',
@@ -154,6 +159,7 @@ export const VATOS_SEL = register(
 export const VATOS_CTRL = register(
   'VATOS_CTRL',
   {
+    title: 'virtual address look-up: start',
     offset: 0xa00,
     section: '6.3.99',
     page: 'VATOS',
@@ -168,6 +174,7 @@ export const VATOS_CTRL = register(
 export const VATOS_SID = register(
   'VATOS_SID',
   {
+    title: 'virtual address look-up: for which stream',
     offset: 0xa08,
     section: '6.3.100',
     byteLength: 8,
@@ -183,6 +190,7 @@ export const VATOS_SID = register(
 export const VATOS_ADDR = register(
   'VATOS_ADDR',
   {
+    title: 'virtual address look-up: of which address',
     offset: 0xa10,
     section: '6.3.101',
     byteLength: 8,
@@ -201,6 +209,7 @@ export const VATOS_ADDR = register(
 export const VATOS_PAR = register(
   'VATOS_PAR',
   {
+    title: 'virtual address look-up: result',
     offset: 0xa18,
     section: '6.3.102',
     byteLength: 8,

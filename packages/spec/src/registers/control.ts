@@ -14,7 +14,14 @@ import { ACK_RULE, CR0_RULE, lockedBy, register, UPDATE_RULE } from './register.
 
 export const CR0 = register(
   'CR0',
-  { offset: 0x20, section: '6.3.9', access: 'RW', rule: CR0_RULE, reset: 'zero' },
+  {
+    title: 'enables of the SMMU and its queues',
+    offset: 0x20,
+    section: '6.3.9',
+    access: 'RW',
+    rule: CR0_RULE,
+    reset: 'zero',
+  },
   {
     DPT_WALK_EN: flag(0, 10, 'allow device permission table walks'),
     VMW: choice(
@@ -35,13 +42,14 @@ export const CR0 = register(
 
 export const CR0ACK = register(
   'CR0ACK',
-  { offset: 0x24, section: '6.3.10', rule: ACK_RULE, reset: 'zero' },
+  { title: 'enables that are in force', offset: 0x24, section: '6.3.10', rule: ACK_RULE, reset: 'zero' },
   CR0.fields,
 );
 
 export const CR1 = register(
   'CR1',
   {
+    title: 'memory attributes of table and queue accesses',
     offset: 0x28,
     section: '6.3.11',
     access: 'RW',
@@ -61,6 +69,7 @@ export const CR1 = register(
 export const CR2 = register(
   'CR2',
   {
+    title: 'translation regime, event recording, broadcast maintenance',
     offset: 0x2c,
     section: '6.3.12',
     access: 'RW',
@@ -78,7 +87,7 @@ export const CR2 = register(
 
 export const STATUSR = register(
   'STATUSR',
-  { offset: 0x40, section: '6.3.13', reset: 'zero' },
+  { title: 'activity', offset: 0x40, section: '6.3.13', reset: 'zero' },
   {
     DORMANT: flag(0, 0, 'hint that nothing is cached, so invalidation may be skipped; needs DORMHINT', [
       'caches may hold entries',
@@ -89,7 +98,15 @@ export const STATUSR = register(
 
 export const GBPA = register(
   'GBPA',
-  { offset: 0x44, section: '6.3.14', access: 'RW', rule: UPDATE_RULE, reset: 'impdef', resetOf: { Update: 'zero' } },
+  {
+    title: 'attributes of traffic while the SMMU is disabled',
+    offset: 0x44,
+    section: '6.3.14',
+    access: 'RW',
+    rule: UPDATE_RULE,
+    reset: 'impdef',
+    resetOf: { Update: 'zero' },
+  },
   {
     Update: flag(0, 31, 'write 1 with new values; hardware clears once applied'),
     ABORT: flag(0, 20, 'global bypass outcome', ['pass through', 'abort all']),
@@ -110,7 +127,14 @@ export const GBPA = register(
 
 export const AGBPA = register(
   'AGBPA',
-  { offset: 0x48, section: '6.3.15', access: 'RW', rule: 'implementation defined', reset: 'impdef' },
+  {
+    title: 'implementation defined bypass attributes',
+    offset: 0x48,
+    section: '6.3.15',
+    access: 'RW',
+    rule: 'implementation defined',
+    reset: 'impdef',
+  },
   {
     IMPDEF: bits(0, 31, 0, 'implementation defined'),
   },
@@ -118,7 +142,14 @@ export const AGBPA = register(
 
 export const IRQ_CTRL = register(
   'IRQ_CTRL',
-  { offset: 0x50, section: '6.3.16', access: 'RW', rule: 'poll IRQ_CTRLACK', reset: 'zero' },
+  {
+    title: 'interrupt enables',
+    offset: 0x50,
+    section: '6.3.16',
+    access: 'RW',
+    rule: 'poll IRQ_CTRLACK',
+    reset: 'zero',
+  },
   {
     EVENTQ_IRQEN: flag(0, 2, 'event queue interrupts'),
     PRIQ_IRQEN: flag(0, 1, 'PRI queue interrupts'),
@@ -128,13 +159,14 @@ export const IRQ_CTRL = register(
 
 export const IRQ_CTRLACK = register(
   'IRQ_CTRLACK',
-  { offset: 0x54, section: '6.3.18', rule: ACK_RULE, reset: 'zero' },
+  { title: 'interrupt enables that are in force', offset: 0x54, section: '6.3.18', rule: ACK_RULE, reset: 'zero' },
   IRQ_CTRL.fields,
 );
 
 export const S2PII = register(
   'S2PII',
   {
+    title: 'stage 2 permissions by index',
     offset: 0x30,
     section: '6.3.17',
     byteLength: 8,
@@ -165,7 +197,15 @@ export const S2PII = register(
 
 export const GMPAM = register(
   'GMPAM',
-  { offset: 0x138, section: '6.3.42', access: 'RW', rule: UPDATE_RULE, present: 'IDR3.MPAM=1', reset: 'zero' },
+  {
+    title: "memory partition of the SMMU's own accesses",
+    offset: 0x138,
+    section: '6.3.42',
+    access: 'RW',
+    rule: UPDATE_RULE,
+    present: 'IDR3.MPAM=1',
+    reset: 'zero',
+  },
   {
     Update: flag(0, 31, 'write 1 with new values; hardware clears'),
     SO_PMG: bits(0, 23, 16, 'PMG for SMMU-originated accesses'),
@@ -175,7 +215,15 @@ export const GMPAM = register(
 
 export const GBPMPAM = register(
   'GBPMPAM',
-  { offset: 0x13c, section: '6.3.43', access: 'RW', rule: UPDATE_RULE, present: 'IDR3.MPAM=1', reset: 'zero' },
+  {
+    title: 'memory partition of traffic in global bypass',
+    offset: 0x13c,
+    section: '6.3.43',
+    access: 'RW',
+    rule: UPDATE_RULE,
+    present: 'IDR3.MPAM=1',
+    reset: 'zero',
+  },
   {
     Update: flag(0, 31, 'write 1 with new values; hardware clears'),
     GBP_PMG: bits(0, 23, 16, 'PMG in global bypass'),

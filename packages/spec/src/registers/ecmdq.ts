@@ -5,7 +5,14 @@ import { register } from './register.ts';
 
 export const CMDQ_CONTROL_PAGE_BASEn = register(
   'CMDQ_CONTROL_PAGE_BASEn',
-  { offset: 0x4000, section: '6.3.49', byteLength: 8, present: 'IDR1.ECMDQ=1', array: { count: 256, stride: 32 } },
+  {
+    title: 'where a control page of command queues is',
+    offset: 0x4000,
+    section: '6.3.49',
+    byteLength: 8,
+    present: 'IDR1.ECMDQ=1',
+    array: { count: 256, stride: 32 },
+  },
   {
     ADDR: addr(0, 55, 16, 'page offset from register page 0'),
     CMDQGS: choice(0, 2, 1, { '64KB': 1 }, 'page granule'),
@@ -15,7 +22,13 @@ export const CMDQ_CONTROL_PAGE_BASEn = register(
 
 export const CMDQ_CONTROL_PAGE_CFGn = register(
   'CMDQ_CONTROL_PAGE_CFGn',
-  { offset: 0x4008, section: '6.3.50', present: 'IDR1.ECMDQ=1', array: { count: 256, stride: 32 } },
+  {
+    title: 'enable of a control page',
+    offset: 0x4008,
+    section: '6.3.50',
+    present: 'IDR1.ECMDQ=1',
+    array: { count: 256, stride: 32 },
+  },
   {
     EN: flag(0, 0, 'page enable; fixed to 1'),
   },
@@ -23,7 +36,13 @@ export const CMDQ_CONTROL_PAGE_CFGn = register(
 
 export const CMDQ_CONTROL_PAGE_STATUSn = register(
   'CMDQ_CONTROL_PAGE_STATUSn',
-  { offset: 0x400c, section: '6.3.51', present: 'IDR1.ECMDQ=1', array: { count: 256, stride: 32 } },
+  {
+    title: 'enable of a control page that is in force',
+    offset: 0x400c,
+    section: '6.3.51',
+    present: 'IDR1.ECMDQ=1',
+    array: { count: 256, stride: 32 },
+  },
   {
     ENACK: flag(0, 0, 'page enable acknowledge; fixed to 1'),
   },
@@ -32,6 +51,7 @@ export const CMDQ_CONTROL_PAGE_STATUSn = register(
 export const ECMDQ_BASEn = register(
   'ECMDQ_BASEn',
   {
+    title: 'enhanced command queue address and size',
     offset: 0x0,
     section: '6.3.107',
     byteLength: 8,
@@ -52,6 +72,7 @@ export const ECMDQ_BASEn = register(
 export const ECMDQ_PRODn = register(
   'ECMDQ_PRODn',
   {
+    title: 'enhanced command queue write index and enable',
     offset: 0x8,
     section: '6.3.108',
     page: 'CMDQCP',
@@ -72,6 +93,7 @@ export const ECMDQ_PRODn = register(
 export const ECMDQ_CONSn = register(
   'ECMDQ_CONSn',
   {
+    title: 'enhanced command queue read index and error',
     offset: 0xc,
     section: '6.3.109',
     page: 'CMDQCP',

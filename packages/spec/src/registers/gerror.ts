@@ -5,7 +5,13 @@ import { irqLockedBy, register } from './register.ts';
 
 export const GERROR = register(
   'GERROR',
-  { offset: 0x60, section: '6.3.19', rule: 'hardware toggles bits', reset: 'zero' },
+  {
+    title: 'global errors, toggled by hardware',
+    offset: 0x60,
+    section: '6.3.19',
+    rule: 'hardware toggles bits',
+    reset: 'zero',
+  },
   {
     DPT_ERR: flag(0, 10, 'device permission table fault; see DPT_CFG_FAR'),
     CMDQP_ERR: flag(0, 9, 'some enhanced command queue reported an error'),
@@ -22,13 +28,21 @@ export const GERROR = register(
 
 export const GERRORN = register(
   'GERRORN',
-  { offset: 0x64, section: '6.3.20', access: 'RW', rule: 'software toggles bits to acknowledge', reset: 'zero' },
+  {
+    title: 'global errors acknowledged',
+    offset: 0x64,
+    section: '6.3.20',
+    access: 'RW',
+    rule: 'software toggles bits to acknowledge',
+    reset: 'zero',
+  },
   GERROR.fields,
 );
 
 export const GERROR_IRQ_CFG0 = register(
   'GERROR_IRQ_CFG0',
   {
+    title: 'MSI address of global errors',
     offset: 0x68,
     section: '6.3.21',
     byteLength: 8,
@@ -45,6 +59,7 @@ export const GERROR_IRQ_CFG0 = register(
 export const GERROR_IRQ_CFG1 = register(
   'GERROR_IRQ_CFG1',
   {
+    title: 'MSI data of global errors',
     offset: 0x70,
     section: '6.3.22',
     access: 'RW',
@@ -60,6 +75,7 @@ export const GERROR_IRQ_CFG1 = register(
 export const GERROR_IRQ_CFG2 = register(
   'GERROR_IRQ_CFG2',
   {
+    title: 'MSI attributes of global errors',
     offset: 0x74,
     section: '6.3.23',
     access: 'RW',

@@ -5,7 +5,7 @@ import { register } from './register.ts';
 
 export const IDR0 = register(
   'IDR0',
-  { offset: 0x0, section: '6.3.1' },
+  { title: 'what the SMMU supports: formats, stages, queues, stalls', offset: 0x0, section: '6.3.1' },
   {
     RME_IMPL: flag(0, 30, 'granule protection features exist on this instance'),
     ST_LEVEL: choice(0, 28, 27, { 'linear only': 0, 'linear and 2-level': 1 }, 'stream table formats offered'),
@@ -52,7 +52,7 @@ export const IDR0 = register(
 
 export const IDR1 = register(
   'IDR1',
-  { offset: 0x4, section: '6.3.2' },
+  { title: 'sizes of queues and IDs, presets', offset: 0x4, section: '6.3.2' },
   {
     ECMDQ: flag(0, 31, 'extra command queue pages exist (details in IDR6)'),
     TABLES_PRESET: flag(0, 30, 'stream table base registers fixed by the implementation', ['programmable', 'fixed']),
@@ -73,7 +73,7 @@ export const IDR1 = register(
 
 export const IDR2 = register(
   'IDR2',
-  { offset: 0x8, section: '6.3.3' },
+  { title: 'where the VATOS page is', offset: 0x8, section: '6.3.3' },
   {
     BA_VATOS: bits(0, 9, 0, 'VATOS page number: byte offset 0x20000 + value*0x10000 from page 0'),
   },
@@ -81,7 +81,7 @@ export const IDR2 = register(
 
 export const IDR3 = register(
   'IDR3',
-  { offset: 0xc, section: '6.3.4' },
+  { title: 'what the SMMU supports, later features', offset: 0xc, section: '6.3.4' },
   {
     AIE: flag(0, 23, 'AttrIndx[3] extension'),
     MTEPERM: flag(0, 22, 'stage 2 NoTagAccess attribute'),
@@ -114,7 +114,7 @@ export const IDR3 = register(
 
 export const IDR4 = register(
   'IDR4',
-  { offset: 0x10, section: '6.3.5' },
+  { title: 'implementation defined features', offset: 0x10, section: '6.3.5' },
   {
     IMPDEF: bits(0, 31, 0, 'implementation defined'),
   },
@@ -122,7 +122,7 @@ export const IDR4 = register(
 
 export const IDR5 = register(
   'IDR5',
-  { offset: 0x14, section: '6.3.6' },
+  { title: 'address sizes, granules, stalled transactions at most', offset: 0x14, section: '6.3.6' },
   {
     STALL_MAX: bits(0, 31, 16, 'upper bound of simultaneously stalled transactions'),
     VAX: choice(0, 11, 10, { '48 bits': 0, '52 bits': 1, '56 bits': 2 }, 'virtual address size at most'),
@@ -137,7 +137,7 @@ export const IDR5 = register(
 
 export const IIDR = register(
   'IIDR',
-  { offset: 0x18, section: '6.3.7' },
+  { title: 'who made the implementation', offset: 0x18, section: '6.3.7' },
   {
     ProductID: bits(0, 31, 20, 'implementer product number'),
     Variant: bits(0, 19, 16, 'major revision digit'),
@@ -148,7 +148,7 @@ export const IIDR = register(
 
 export const AIDR = register(
   'AIDR',
-  { offset: 0x1c, section: '6.3.8' },
+  { title: 'version of the architecture', offset: 0x1c, section: '6.3.8' },
   {
     ArchMajorRev: bits(0, 7, 4, '0 means SMMUv3'),
     ArchMinorRev: choice(
@@ -163,7 +163,7 @@ export const AIDR = register(
 
 export const IDR6 = register(
   'IDR6',
-  { offset: 0x190, section: '6.3.45', present: 'IDR1.ECMDQ=1' },
+  { title: 'enhanced command queues', offset: 0x190, section: '6.3.45', present: 'IDR1.ECMDQ=1' },
   {
     CMDQ_CONTROL_PAGE_LOG2NUMP: bits(0, 27, 24, 'log2 of control pages, at most 8'),
     CMDQ_CONTROL_PAGE_LOG2NUMQ: bits(0, 19, 16, 'log2 of queues per page, at most 8'),
@@ -172,7 +172,7 @@ export const IDR6 = register(
 
 export const MPAMIDR = register(
   'MPAMIDR',
-  { offset: 0x130, section: '6.3.41', present: 'IDR3.MPAM=1' },
+  { title: 'memory partitioning limits', offset: 0x130, section: '6.3.41', present: 'IDR3.MPAM=1' },
   {
     PMG_MAX: bits(0, 23, 16, 'largest PMG'),
     PARTID_MAX: bits(0, 15, 0, 'largest PARTID'),

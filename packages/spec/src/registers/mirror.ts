@@ -16,6 +16,7 @@ const PLACES: Readonly<Record<Mirror, Partial<Record<RegisterPage, readonly [pag
   S: { PAGE_0: ['PAGE_0', SECURE_BYTES], PAGE_1: ['PAGE_0', SECURE_BYTES - NON_SECURE_PAGE_1], VATOS: ['S_VATOS', 0] },
   R: { PAGE_0: ['R_PAGE_0', 0], PAGE_1: ['R_PAGE_1', -NON_SECURE_PAGE_1] },
 };
+const INTERFACE: Readonly<Record<Mirror, string>> = { S: 'Secure', R: 'Realm' };
 const IMPLEMENTED: Readonly<Record<Mirror, string>> = { S: 'S_IDR1.SECURE_IMPL=1', R: 'ROOT_IDR0.REALM_IMPL=1' };
 
 /** The place and conditions of the twin of `base`, which must lie on a page that has one. */
@@ -25,6 +26,7 @@ function twin(base: Register, mirror: Mirror, section: string): RegisterFacts {
   const present = base.present?.replace(features, `${mirror}_$&`).replace('IDR1.ECMDQ', `${mirror}_IDR0.ECMDQ`);
   const rule = base.rule?.replace(/\b(?:CR0|CR0ACK|IRQ_CTRL|IRQ_CTRLACK|GATOS_CTRL|VATOS_CTRL)\b/g, `${mirror}_$&`);
   return {
+    title: `${base.title} (${INTERFACE[mirror]})`,
     offset: base.offset + move,
     section,
     byteLength: base.byteLength,

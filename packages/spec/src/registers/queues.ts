@@ -6,6 +6,7 @@ import { irqLockedBy, lockedBy, register, SOFTWARE_RULE } from './register.ts';
 export const CMDQ_BASE = register(
   'CMDQ_BASE',
   {
+    title: 'command queue address and size',
     offset: 0x90,
     section: '6.3.26',
     byteLength: 8,
@@ -22,7 +23,14 @@ export const CMDQ_BASE = register(
 
 export const CMDQ_PROD = register(
   'CMDQ_PROD',
-  { offset: 0x98, section: '6.3.27', access: 'RW', rule: SOFTWARE_RULE, reset: 'unknown' },
+  {
+    title: 'command queue write index',
+    offset: 0x98,
+    section: '6.3.27',
+    access: 'RW',
+    rule: SOFTWARE_RULE,
+    reset: 'unknown',
+  },
   {
     WR: bits(0, 19, 0, 'write index, wrap flag at bit LOG2SIZE'),
   },
@@ -30,7 +38,14 @@ export const CMDQ_PROD = register(
 
 export const CMDQ_CONS = register(
   'CMDQ_CONS',
-  { offset: 0x9c, section: '6.3.28', access: 'RW', rule: lockedBy('CMDQEN'), reset: 'unknown' },
+  {
+    title: 'command queue read index and error',
+    offset: 0x9c,
+    section: '6.3.28',
+    access: 'RW',
+    rule: lockedBy('CMDQEN'),
+    reset: 'unknown',
+  },
   {
     ERR: choice(0, 30, 24, CERROR_NAMES, 'command error code, valid while CMDQ_ERR is active'),
     RD: bits(0, 19, 0, 'read index, wrap flag at bit LOG2SIZE'),
@@ -40,6 +55,7 @@ export const CMDQ_CONS = register(
 export const EVENTQ_BASE = register(
   'EVENTQ_BASE',
   {
+    title: 'event queue address and size',
     offset: 0xa0,
     section: '6.3.29',
     byteLength: 8,
@@ -57,6 +73,7 @@ export const EVENTQ_BASE = register(
 export const EVENTQ_PROD = register(
   'EVENTQ_PROD',
   {
+    title: 'event queue write index',
     offset: 0x100a8,
     section: '6.3.95',
     page: 'PAGE_1',
@@ -74,6 +91,7 @@ export const EVENTQ_PROD = register(
 export const EVENTQ_CONS = register(
   'EVENTQ_CONS',
   {
+    title: 'event queue read index',
     offset: 0x100ac,
     section: '6.3.96',
     page: 'PAGE_1',
@@ -91,6 +109,7 @@ export const EVENTQ_CONS = register(
 export const EVENTQ_IRQ_CFG0 = register(
   'EVENTQ_IRQ_CFG0',
   {
+    title: 'MSI address of the event queue',
     offset: 0xb0,
     section: '6.3.30',
     byteLength: 8,
@@ -107,6 +126,7 @@ export const EVENTQ_IRQ_CFG0 = register(
 export const EVENTQ_IRQ_CFG1 = register(
   'EVENTQ_IRQ_CFG1',
   {
+    title: 'MSI data of the event queue',
     offset: 0xb8,
     section: '6.3.31',
     access: 'RW',
@@ -122,6 +142,7 @@ export const EVENTQ_IRQ_CFG1 = register(
 export const EVENTQ_IRQ_CFG2 = register(
   'EVENTQ_IRQ_CFG2',
   {
+    title: 'MSI attributes of the event queue',
     offset: 0xbc,
     section: '6.3.32',
     access: 'RW',
@@ -138,6 +159,7 @@ export const EVENTQ_IRQ_CFG2 = register(
 export const PRIQ_BASE = register(
   'PRIQ_BASE',
   {
+    title: 'PRI queue address and size',
     offset: 0xc0,
     section: '6.3.33',
     byteLength: 8,
@@ -156,6 +178,7 @@ export const PRIQ_BASE = register(
 export const PRIQ_PROD = register(
   'PRIQ_PROD',
   {
+    title: 'PRI queue write index',
     offset: 0x100c8,
     section: '6.3.97',
     page: 'PAGE_1',
@@ -175,6 +198,7 @@ export const PRIQ_PROD = register(
 export const PRIQ_CONS = register(
   'PRIQ_CONS',
   {
+    title: 'PRI queue read index',
     offset: 0x100cc,
     section: '6.3.98',
     page: 'PAGE_1',
@@ -193,6 +217,7 @@ export const PRIQ_CONS = register(
 export const PRIQ_IRQ_CFG0 = register(
   'PRIQ_IRQ_CFG0',
   {
+    title: 'MSI address of the PRI queue',
     offset: 0xd0,
     section: '6.3.34',
     byteLength: 8,
@@ -209,6 +234,7 @@ export const PRIQ_IRQ_CFG0 = register(
 export const PRIQ_IRQ_CFG1 = register(
   'PRIQ_IRQ_CFG1',
   {
+    title: 'MSI data of the PRI queue',
     offset: 0xd8,
     section: '6.3.35',
     access: 'RW',
@@ -224,6 +250,7 @@ export const PRIQ_IRQ_CFG1 = register(
 export const PRIQ_IRQ_CFG2 = register(
   'PRIQ_IRQ_CFG2',
   {
+    title: 'MSI attributes and trigger of the PRI queue',
     offset: 0xdc,
     section: '6.3.36',
     access: 'RW',

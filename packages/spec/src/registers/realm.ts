@@ -115,7 +115,13 @@ export const R_DPT_BASE_CFG = mirror(DPT_BASE_CFG, 'R', '6.3.159');
 export const R_DPT_CFG_FAR = mirror(DPT_CFG_FAR, 'R', '6.3.160');
 export const R_MECIDR = register(
   'R_MECIDR',
-  { offset: 0x220, section: '6.3.161', page: 'R_PAGE_0', present: 'ROOT_IDR0.REALM_IMPL=1' },
+  {
+    title: 'size of memory encryption contexts',
+    offset: 0x220,
+    section: '6.3.161',
+    page: 'R_PAGE_0',
+    present: 'ROOT_IDR0.REALM_IMPL=1',
+  },
   {
     MECIDSIZE: bits(0, 3, 0, 'MECID bits minus one'),
   },
@@ -123,6 +129,7 @@ export const R_MECIDR = register(
 export const R_GMECID = register(
   'R_GMECID',
   {
+    title: 'memory encryption context of accesses without a stream',
     offset: 0x228,
     section: '6.3.162',
     page: 'R_PAGE_0',

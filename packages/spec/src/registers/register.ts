@@ -26,6 +26,8 @@ export type Reset = 'zero' | 'unknown' | 'impdef' | 'preset' | 'fixed';
 
 /** What the architecture says about a register beside its bits. */
 export interface RegisterFacts {
+  /** What it is, in a few words. */
+  readonly title: string;
   /** Bytes from the SMMU's base for PAGE_0 and PAGE_1 (whose registers start at 0x10000), else from the page's own. */
   readonly offset: number;
   readonly section: string;
@@ -50,6 +52,8 @@ export interface RegisterFacts {
 }
 
 export interface Register<F extends Fields = Fields> extends Layout<F> {
+  /** What it is, in a few words. */
+  readonly title: string;
   /** Bytes from the SMMU's base for PAGE_0 and PAGE_1 (whose registers start at 0x10000), else from the page's own. */
   readonly offset: number;
   readonly section: string;

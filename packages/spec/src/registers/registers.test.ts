@@ -53,6 +53,11 @@ describe('a register is a layout with a place', () => {
     expect(sections.sort((a, b) => a - b)).toEqual(Array.from({ length: 169 }, (_, i) => i + 1));
   });
 
+  it('says what it is', () => {
+    for (const one of Object.values(registers)) expect(one.title, one.name).not.toBe('');
+    expect(registers.R_CMDQ_PROD.title).toBe('command queue write index (Realm)');
+  });
+
   it('lies on a page that is described', () => {
     for (const { page } of Object.values(registers)) expect(REGISTER_PAGES).toHaveProperty(page);
   });

@@ -5,11 +5,8 @@ import { IIDR } from './idr.ts';
 import { ACK_RULE, type RegisterFacts, register } from './register.ts';
 
 /** What all Root registers have in common. */
-const root = (
-  offset: number,
-  section: string,
-  facts: Omit<RegisterFacts, 'offset' | 'section'> = {},
-): RegisterFacts => ({
+const root = (offset: number, section: string, title: string, facts: Partial<RegisterFacts> = {}): RegisterFacts => ({
+  title,
   offset,
   section,
   page: 'ROOT',
@@ -19,7 +16,7 @@ const root = (
 const GPT_RULE = 'RW while ROOT_CR0.GPCEN=0 and ROOT_CR0ACK.GPCEN=0, otherwise RO';
 const FAR_RULE = 'only a write that clears FAULT has effect: it clears the register';
 
-export const ROOT_IDR0 = register('ROOT_IDR0', root(0x00, '6.3.110'), {
+export const ROOT_IDR0 = register('ROOT_IDR0', root(0x00, '6.3.110', 'what the Root and Realm interfaces support'), {
   BA_REALM: bits(0, 31, 22, 'Realm page 0 at byte offset 0x20000 + value*0x10000 from page 0; bit 0 is zero'),
   REALM_IMPL: flag(0, 3, 'Realm interface exists'),
   RGPTM: flag(0, 2, 'register-based invalidate by PA'),
@@ -27,28 +24,37 @@ export const ROOT_IDR0 = register('ROOT_IDR0', root(0x00, '6.3.110'), {
   ROOT_IMPL: flag(0, 0, 'Root interface exists'),
 });
 
-export const ROOT_IIDR = register('ROOT_IIDR', root(0x08, '6.3.111'), IIDR.fields);
+export const ROOT_IIDR = register('ROOT_IIDR', root(0x08, '6.3.111', 'who made the implementation'), IIDR.fields);
 
-export const ROOT_CR0 = register('ROOT_CR0', root(0x20, '6.3.112', { access: 'RW', reset: 'zero' }), {
-  GPCEN: flag(0, 1, 'granule protection checks'),
-  ACCESSEN: flag(0, 0, 'let SMMU and client accesses out', ['blocked', 'allowed']),
-});
+export const ROOT_CR0 = register(
+  'ROOT_CR0',
+  root(0x20, '6.3.112', 'enables of access and of granule protection checks', { access: 'RW', reset: 'zero' }),
+  {
+    GPCEN: flag(0, 1, 'granule protection checks'),
+    ACCESSEN: flag(0, 0, 'let SMMU and client accesses out', ['blocked', 'allowed']),
+  },
+);
 
 export const ROOT_CR0ACK = register(
   'ROOT_CR0ACK',
-  root(0x24, '6.3.113', { rule: ACK_RULE, reset: 'zero' }),
+  root(0x24, '6.3.113', 'enables that are in force', { rule: ACK_RULE, reset: 'zero' }),
   ROOT_CR0.fields,
 );
 
 export const ROOT_GPT_BASE = register(
   'ROOT_GPT_BASE',
-  root(0x28, '6.3.114', { byteLength: 8, access: 'RW', rule: GPT_RULE, reset: 'unknown' }),
+  root(0x28, '6.3.114', 'granule protection table address', {
+    byteLength: 8,
+    access: 'RW',
+    rule: GPT_RULE,
+    reset: 'unknown',
+  }),
   { ADDR: addr(0, 51, 12, 'level 0 GPT address') },
 );
 
 export const ROOT_GPT_BASE_CFG = register(
   'ROOT_GPT_BASE_CFG',
-  root(0x30, '6.3.115', {
+  root(0x30, '6.3.115', 'granule protection table format and size', {
     byteLength: 8,
     access: 'RW',
     rule: GPT_RULE,
@@ -88,13 +94,23 @@ const refused = {
 
 export const ROOT_GPF_FAR = register(
   'ROOT_GPF_FAR',
-  root(0x38, '6.3.116', { byteLength: 8, access: 'RW', rule: FAR_RULE, reset: 'zero' }),
+  root(0x38, '6.3.116', 'access that a granule protection check refused', {
+    byteLength: 8,
+    access: 'RW',
+    rule: FAR_RULE,
+    reset: 'zero',
+  }),
   refused,
 );
 
 export const ROOT_GPT_CFG_FAR = register(
   'ROOT_GPT_CFG_FAR',
-  root(0x40, '6.3.117', { byteLength: 8, access: 'RW', rule: FAR_RULE, reset: 'zero' }),
+  root(0x40, '6.3.117', 'access whose granule protection look-up failed', {
+    byteLength: 8,
+    access: 'RW',
+    rule: FAR_RULE,
+    reset: 'zero',
+  }),
   {
     ...refused,
     CFG_ERR: choice(
@@ -115,7 +131,7 @@ export const ROOT_GPT_CFG_FAR = register(
 
 export const ROOT_TLBI = register(
   'ROOT_TLBI',
-  root(0x50, '6.3.118', {
+  root(0x50, '6.3.118', 'invalidation by physical address: what', {
     byteLength: 8,
     access: 'RW',
     rule: 'RW while ROOT_TLBI_CTRL.RUN=0, otherwise RO',
@@ -132,18 +148,22 @@ export const ROOT_TLBI = register(
 
 export const ROOT_TLBI_CTRL = register(
   'ROOT_TLBI_CTRL',
-  root(0x58, '6.3.119', { access: 'RW', present: 'ROOT_IDR0.RGPTM=1', reset: 'zero' }),
+  root(0x58, '6.3.119', 'invalidation by physical address: start', {
+    access: 'RW',
+    present: 'ROOT_IDR0.RGPTM=1',
+    reset: 'zero',
+  }),
   { RUN: flag(0, 0, 'set to start; hardware clears') },
 );
 
 export const ROOT_GPT_BASE2 = register(
   'ROOT_GPT_BASE2',
-  root(0x60, '6.3.120', { byteLength: 8, access: 'RW', reset: 'unknown' }),
+  root(0x60, '6.3.120', 'next granule protection table address', { byteLength: 8, access: 'RW', reset: 'unknown' }),
   { ADDR: addr(0, 51, 12, 'next level 0 GPT address') },
 );
 
 export const ROOT_GPT_BASE_UPDATE = register(
   'ROOT_GPT_BASE_UPDATE',
-  root(0x68, '6.3.121', { access: 'RW', reset: 'zero' }),
+  root(0x68, '6.3.121', 'switch to the next granule protection table', { access: 'RW', reset: 'zero' }),
   { Update: flag(0, 0, 'switch to ROOT_GPT_BASE2; hardware clears') },
 );

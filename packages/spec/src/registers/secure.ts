@@ -67,6 +67,7 @@ export const S_S2PII = mirror(S2PII, 'S', '6.3.61');
 export const S_INIT = register(
   'S_INIT',
   {
+    title: 'invalidation of everything',
     offset: 0x803c,
     section: '6.3.62',
     access: 'RW',

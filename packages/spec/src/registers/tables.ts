@@ -6,6 +6,7 @@ import { lockedBy, register } from './register.ts';
 export const STRTAB_BASE = register(
   'STRTAB_BASE',
   {
+    title: 'stream table address',
     offset: 0x80,
     section: '6.3.24',
     byteLength: 8,
@@ -21,7 +22,14 @@ export const STRTAB_BASE = register(
 
 export const STRTAB_BASE_CFG = register(
   'STRTAB_BASE_CFG',
-  { offset: 0x88, section: '6.3.25', access: 'RW', rule: lockedBy('SMMUEN', 'TABLES_PRESET'), reset: 'preset' },
+  {
+    title: 'stream table format and size',
+    offset: 0x88,
+    section: '6.3.25',
+    access: 'RW',
+    rule: lockedBy('SMMUEN', 'TABLES_PRESET'),
+    reset: 'preset',
+  },
   {
     FMT: choice(0, 17, 16, { linear: 0, '2-level': 1 }, 'table shape', 'reserved, acts as 0'),
     SPLIT: choice(
@@ -38,6 +46,7 @@ export const STRTAB_BASE_CFG = register(
 export const DPT_BASE = register(
   'DPT_BASE',
   {
+    title: 'device permission table address',
     offset: 0x200,
     section: '6.3.46',
     byteLength: 8,
@@ -55,6 +64,7 @@ export const DPT_BASE = register(
 export const DPT_BASE_CFG = register(
   'DPT_BASE_CFG',
   {
+    title: 'device permission table format and size',
     offset: 0x208,
     section: '6.3.47',
     access: 'RW',
@@ -72,6 +82,7 @@ export const DPT_BASE_CFG = register(
 export const DPT_CFG_FAR = register(
   'DPT_CFG_FAR',
   {
+    title: 'device permission table fault',
     offset: 0x210,
     section: '6.3.48',
     byteLength: 8,
