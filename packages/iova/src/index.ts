@@ -1,1 +1,2 @@
-export {};
+export { IovaFlushQueue, type IovaFlushQueueOptions } from './flushQueue.ts';
+export { type Below4G, IovaDomain, type IovaDomainOptions, type IovaRange, type IovaRequest } from './iovaDomain.ts';
