@@ -187,12 +187,30 @@ export class TableCore {
     this.forget();
     if (level < 3) {
       const entries = level === this.startLevel ? this.geometry.rootEntries : this.entries;
-      for (let entry = table; entry < table + entries * 8; entry += 8) {
-        this.memory.read64(entry);
+      for (let i = this.nextValid(table, 0, entries); i < entries; i = this.nextValid(table, i + 1, entries)) {
+        this.memory.read64(table + i * 8);
         if (this.isTable(level)) this.freeTree(this.loadedAddress(), level + 1, list);
       }
     }
     this.freeTable(table, list);
+  }
+
+  /** Whether a table below the root and all below it map nothing. */
+  isEmpty(table: Pa, level: number): boolean {
+    const { entries } = this;
+    for (let i = this.nextValid(table, 0, entries); i < entries; i = this.nextValid(table, i + 1, entries)) {
+      this.memory.read64(table + i * 8);
+      if (!this.isTable(level) || !this.isEmpty(this.loadedAddress(), level + 1)) return false;
+    }
+    return true;
+  }
+
+  /** Index of the first valid entry from `index` on, `entries` if there is none. */
+  nextValid(table: Pa, index: number, entries: number): number {
+    const at = this.memory.at(table);
+    const { words } = this.memory;
+    while (index < entries && (words[at + index * 2]! & PTE_VALID_LO) === 0) index += 1;
+    return index;
   }
 
   /** Whether the entry that was read last leads to a table. */

@@ -400,22 +400,12 @@ export class ArmPageTable extends TableCore {
       if ((this.memory.lo & PTE_VALID_LO) === 0) continue;
       if (!this.isTable(level)) return i;
       const table = this.loadedAddress();
-      if (!this.#isEmpty(table, level + 1)) return i;
+      if (!this.isEmpty(table, level + 1)) return i;
       this.store(one, level, va + i * span, 0, 0);
       this.flushWalk(va + i * span, span);
       this.freeTree(table, level + 1);
     }
     return count;
-  }
-
-  /** Whether a table and all below it map nothing. */
-  #isEmpty(table: Pa, level: number): boolean {
-    for (let entry = table; entry < table + this.entries * 8; entry += 8) {
-      this.memory.read64(entry);
-      if (this.isLeaf(level)) return false;
-      if (this.isTable(level) && !this.#isEmpty(this.loadedAddress(), level + 1)) return false;
-    }
-    return true;
   }
 
   /** Unmaps what a failed call has mapped so far. */
