@@ -40,8 +40,8 @@ export interface AttacherOptions {
   readonly invalidator: Invalidator;
   /** @throws {@link IommuError} `ENODEV` if the device has not been probed. */
   readonly masterOf: (device: Device) => Master;
-  /** Empties the event queue and has all faults of a device answered. */
-  readonly drainFaults: (master: Master) => void;
+  /** Empties the event queue and has all faults of a device's SubstreamID answered. */
+  readonly drainFaults: (master: Master, ssid: number) => void;
   readonly cdtabLeaf: '4k' | '64k';
 }
 
@@ -53,7 +53,7 @@ export class Attacher {
   readonly invalidator: Invalidator;
   readonly #strtab: StreamTable;
   readonly #masterOf: (device: Device) => Master;
-  readonly #drainFaults: (master: Master) => void;
+  readonly #drainFaults: (master: Master, ssid: number) => void;
   readonly #cdtabLeaf: '4k' | '64k';
   readonly #ste: SteWriter;
   readonly #cd: CdWriter;
@@ -144,7 +144,7 @@ export class Attacher {
       this.#installSte(master, false);
     }
     this.#leave(domain, master, ssid);
-    this.#drainFaults(master);
+    this.#drainFaults(master, ssid);
   }
 
   /** Aborts whatever a device still sends, as the table did before it was known. */

@@ -19,6 +19,8 @@ export interface Stage1Config {
     readonly orgn: number;
     readonly irgn: number;
     readonly ips: number;
+    /** 52-bit layout with a 4 KiB or 16 KiB granule. */
+    readonly ds?: boolean;
   };
   readonly mairLo: number;
   readonly mairHi: number;
@@ -89,6 +91,7 @@ function makeCd(target: Uint32Array, { ttbr, tcr, mairLo, mairHi }: Stage1Config
   CD.A.set(target, 0, true);
   CD.ASID.set(target, 0, options.asid);
   CD.TTB0.set(target, 0, ttbr);
+  CD.DS.set(target, 0, tcr.ds ?? false);
   CD.MAIR0.set(target, 0, mairLo);
   CD.MAIR1.set(target, 0, mairHi);
 }

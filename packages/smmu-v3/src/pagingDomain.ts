@@ -22,12 +22,13 @@ const PLAIN_FORMAT_BITS = 48;
 /** What a paging domain is made with. */
 export interface PagingDomainOptions {
   readonly type: 'dma' | 'unmanaged';
+  readonly stage: 1 | 2;
   readonly granuleShift: GranuleShift;
   /** NUMA node for its tables. */
   readonly node?: number | undefined;
 }
 
-/** A DMA or unmanaged domain: stage 1, or stage 2 on an SMMU that has no other. */
+/** A DMA or unmanaged domain. */
 export class PagingDomain extends TranslatingDomain implements AsidDomain {
   readonly type: 'dma' | 'unmanaged';
   readonly stage: 'stage1' | 'stage2';
@@ -37,12 +38,12 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
   readonly #range: InvalidationRange;
 
   /** @throws {@link IommuError} `ENOMEM` without memory for the root, `ENOSPC` without a free ASID or VMID. */
-  constructor(attacher: Attacher, { type, granuleShift, node }: PagingDomainOptions) {
+  constructor(attacher: Attacher, { type, stage, granuleShift, node }: PagingDomainOptions) {
     super(attacher);
     const { smmu } = attacher;
     const { features } = smmu;
     this.type = type;
-    this.stage = features.stage1 ? 'stage1' : 'stage2';
+    this.stage = stage === 1 ? 'stage1' : 'stage2';
     const oasBits = granuleShift === 16 ? features.oasBits : Math.min(features.oasBits, PLAIN_FORMAT_BITS);
     const iasBits = this.stage === 'stage1' ? STAGE1_IAS_BITS : Math.min(oasBits, PLAIN_FORMAT_BITS);
     this.#range = { start: 0, last: 0, granuleBytes: 2 ** granuleShift, tableShift: granuleShift, leaf: true };
@@ -51,7 +52,7 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
       pages: smmu.pages,
       memory: smmu.memory,
       coherence: smmu.coherence,
-      stage: this.stage === 'stage1' ? 1 : 2,
+      stage,
       granuleShift,
       iasBits,
       oasBits,

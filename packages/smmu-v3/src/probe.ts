@@ -42,6 +42,8 @@ export interface SmmuFeatures {
   readonly oas: number;
   /** Input address size of stage 1 in bits. */
   readonly vaBits: number;
+  /** 52-bit layout with the 4 KiB and 16 KiB granules. */
+  readonly ds: boolean;
   /** Log2 of the page sizes that it walks, ascending. */
   readonly granules: readonly GranuleShift[];
   /** TLBI commands take ranges. */
@@ -136,6 +138,7 @@ export function probeFeatures(registers: Registers, log: Log): SmmuFeatures {
     oasBits: OAS_BITS[oas]!,
     oas,
     vaBits: f5.VAX.of(idr5) === 0 ? 48 : 52,
+    ds: f5.DS.of(idr5),
     granules,
     rangeInv: f3.RIL.of(idr3),
     bbmLevel: f3.BBML.of(idr3),

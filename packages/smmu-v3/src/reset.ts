@@ -151,7 +151,6 @@ export function resetDevice(smmu: SmmuDevice, options: ResetOptions): void {
   writeAndWait(smmu, CR0, CR0ACK, enables);
 
   // Nothing that an earlier owner left cached may be used. Commands work before SMMUEN.
-  cfgiAll(cmdq.words, cmdq.next());
   invalidateAll(smmu);
 
   placeQueue(registers, options.evtq, EVENTQ_BASE, EVENTQ_PROD, EVENTQ_CONS, 'WA');
@@ -171,12 +170,14 @@ export function resetDevice(smmu: SmmuDevice, options: ResetOptions): void {
 }
 
 function invalidateAll({ name, cmdq, features }: SmmuDevice): void {
+  let at = cmdq.next();
+  cfgiAll(cmdq.words, at);
   let completed = cmdq.sync();
   if (features.hyp) {
-    const at = cmdq.next();
+    at = cmdq.next();
     tlbiEl2All(cmdq.words, at);
   }
-  const at = cmdq.next();
+  at = cmdq.next();
   tlbiNsnhAll(cmdq.words, at);
   completed = cmdq.sync() && completed;
   if (!completed) throw new IommuError('ETIMEDOUT', `${name} does not take commands`);

@@ -24,7 +24,7 @@ import { PRI_RESP_FAILURE, PRI_RESP_INVALID, PRI_RESP_SUCCESS, priResp } from '.
 import { resume } from './commands/resume.ts';
 import { stallTerm } from './commands/stallTerm.ts';
 import type { SmmuDevice } from './device.ts';
-import { PlainDomain, type SmmuDomain } from './domain.ts';
+import { PlainDomain } from './domain.ts';
 import { EventQueue } from './evtq.ts';
 import { handleGerror } from './gerror.ts';
 import type { Log } from './internal/log.ts';
@@ -89,6 +89,8 @@ export interface SmmuV3Options {
   readonly cpu?: CpuFeatures;
   /** Page size of DMA domains; that of the CPUs, or the SMMU's smallest, if left out. */
   readonly granuleShift?: GranuleShift;
+  /** Where DMA and unmanaged domains translate; stage 1, if the SMMU has it, if left out. PASIDs need stage 1. */
+  readonly pagingStage?: 1 | 2;
   /** Size of leaf CD tables. */
   readonly cdtabLeaf?: '4k' | '64k';
 }
@@ -145,6 +147,8 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     this.log = (line) => log(`arm-smmu-v3 ${name}: ${line}`);
     const features = probeFeatures(options.registers, this.log);
     this.features = features;
+    if (features.coherent !== this.coherence.coherent)
+      this.log(`IDR0.COHACC overridden by FW configuration (${this.coherence.coherent})`);
     this.e2h = this.#wanted('e2h', features.hyp, 'EL2 contexts (IDR0.Hyp)');
     this.broadcastTlb = this.#wanted('broadcastTlb', features.btm, 'broadcast TLB maintenance (IDR0.BTM)');
     const completeToMemory =
@@ -194,7 +198,7 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
         vmids: new VmidTable(features.vmidBits),
         invalidator: new Invalidator(this),
         masterOf: (device) => this.#masterOf(device),
-        drainFaults: (master) => this.#drainFaults(master),
+        drainFaults: (master, ssid) => this.#drainFaults(master, ssid),
         cdtabLeaf: options.cdtabLeaf ?? '4k',
       });
       this.blockedDomain = new PlainDomain(this.#attacher, 'blocked');
@@ -209,13 +213,11 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
   }
 
   /**
-   * Turns the SMMU off and gives everything back. Traffic aborts from then on.
-   * @throws {@link IommuError} `EBUSY` if a device has not been released; `ETIMEDOUT` if the SMMU does not follow, after
-   *   everything was given back.
+   * Releases the devices, turns the SMMU off and gives everything back. Traffic aborts from then on.
+   * @throws {@link IommuError} `EBUSY` if a device is still in a domain of its own or bound to a process: nothing has
+   *   happened then. `ETIMEDOUT` if the SMMU does not follow: everything was given back all the same.
    */
   remove(): void {
-    if (this.#masters.size > 0)
-      throw new IommuError('EBUSY', `${this.name}: ${this.#masters.size} devices have not been released`);
     this.#options.iommu.unregisterDriver(this);
     try {
       disableDevice(this);
@@ -280,14 +282,22 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     this.#masters.delete(device);
   }
 
-  /** @throws {@link IommuError} `ENOMEM`, `ENOSPC`; `EINVAL` if the SMMU does not walk pages of the wanted size. */
+  /** @throws {@link IommuError} `ENOMEM`, `ENOSPC`; `EINVAL` if the SMMU has no such page size or stage as the options want. */
   allocDomain(type: 'dma' | 'unmanaged', device: Device): Domain {
     const { granules } = this.features;
     const { granuleShift, cpu } = this.#options;
     const preferred = cpu !== undefined && granules.includes(cpu.granuleShift) ? cpu.granuleShift : granules[0]!;
     if (granuleShift !== undefined && !granules.includes(granuleShift))
       throw new IommuError('EINVAL', `${this.name} does not walk pages of 2^${granuleShift} bytes`);
-    return new PagingDomain(this.#attacher, { type, granuleShift: granuleShift ?? preferred, node: device.node });
+    const { stage1, stage2 } = this.features;
+    const stage = this.#options.pagingStage ?? (stage1 ? 1 : 2);
+    if (!(stage === 1 ? stage1 : stage2)) throw new IommuError('EINVAL', `${this.name} has no stage ${stage}`);
+    return new PagingDomain(this.#attacher, {
+      type,
+      stage,
+      granuleShift: granuleShift ?? preferred,
+      node: device.node,
+    });
   }
 
   maxPasids(device: Device): number {
@@ -351,7 +361,7 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
   }
 
   /** @throws {@link IommuError} as {@link SvaDomain} does. */
-  allocSvaDomain(_device: Device, mm: Mm): SmmuDomain {
+  allocSvaDomain(_device: Device, mm: Mm): SvaDomain {
     return new SvaDomain(this.#attacher, mm);
   }
 
@@ -435,12 +445,15 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     master.sva = false;
   }
 
-  /** On return no fault of the device is recorded, waiting to be handled, or waiting for its answer. */
-  #drainFaults(master: Master): void {
+  /**
+   * On return no fault of the device, or of one SubstreamID of it, is recorded, waiting to be handled, or waiting for its
+   * answer.
+   */
+  #drainFaults(master: Master, ssid?: number): void {
     if (master.stall) this.evtq.drain();
     if (master.pri) this.priq!.drain();
     if (!master.sva) return;
-    this.faultQueue.flushDevice(master.device);
+    this.faultQueue.flushDevice(master.device, ssid);
     if (!this.cmdq.queue.empty) this.cmdq.sync(); // answers are certain once they are consumed
   }
 

@@ -76,6 +76,8 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
       asidBits: 8, // the number itself is looked at below
     });
     if (why !== undefined) throw new IommuError('EOPNOTSUPP', `process ${mm.name} cannot be shared: ${why}`);
+    if (tcr.ds && !features.ds)
+      throw new IommuError('EOPNOTSUPP', `process ${mm.name} has tables in the 52-bit layout, which the SMMU lacks`);
 
     const asid = mm.pinAsid();
     if (asid === 0) throw new IommuError('ENOSPC', `process ${mm.name}: as many ASIDs as may be are pinned`);
