@@ -11,7 +11,7 @@ export interface Board {
   readonly pages: IommuPages;
 }
 
-export function board(bytes = 2 ** 26, base = 2 ** 30, coherence?: WalkerDma): Board {
+export function board(bytes = 2 ** 24, base = 2 ** 30, coherence?: WalkerDma): Board {
   const memory = new SystemMemory([{ base, size: bytes }]);
   const frames = new FrameAllocator(base, bytes);
   return { memory, frames, pages: new IommuPages({ memory, frames: [frames], ...(coherence && { coherence }) }) };

@@ -12,7 +12,7 @@ import { accessOf, fetch, leaves, type Regime, regimeOf, translate } from './wal
 const OPERATIONS = Number(process.env.SMMU_OPERATIONS ?? 250_000);
 const perShape = Math.ceil(OPERATIONS / SHAPES.length);
 
-const { memory, pages, frames } = board();
+const { memory, pages, frames } = board(2 ** 26);
 
 /** What the entry for `va` at the level of `bytes` is, going by the second walker. */
 function entryKind(regime: Regime, va: number, bytes: number): string {
