@@ -10,6 +10,7 @@ import type { Device } from './device.ts';
 import type { Domain } from './domain.ts';
 import type { IommuDriver } from './driver.ts';
 import { type FaultSink, NO_PASID } from './fault.ts';
+import { PasidTable } from './pasidTable.ts';
 import type { ReservedRegion } from './reservedRegions.ts';
 
 /** A device behind an IOMMU, as the group keeps it (Linux `struct dev_iommu`). */
@@ -56,7 +57,7 @@ export class Group {
   readonly members: Member[] = [];
   readonly #defaultDomain: Domain;
   #domain: Domain;
-  readonly #pasids: Map<number, Entry> = new Map();
+  readonly #pasids: PasidTable<Entry> = new PasidTable();
   #changing = false;
   #pasidChanges = 0;
 
@@ -85,8 +86,7 @@ export class Group {
   /** PASIDs in use, sorted, with their domains. */
   get pasids(): ReadonlyMap<number, Domain> {
     const pasids = new Map<number, Domain>();
-    for (const [pasid, { domain }] of [...this.#pasids].sort((a, b) => a[0] - b[0]))
-      if (domain !== undefined) pasids.set(pasid, domain);
+    for (const [pasid, { domain }] of this.#pasids) if (domain !== undefined) pasids.set(pasid, domain);
     return pasids;
   }
 
@@ -120,7 +120,7 @@ export class Group {
       if (this.members.length === 1 && this.#pasids.size > 0)
         throw new IommuError(
           'EBUSY',
-          `${member.device.name} cannot leave: PASIDs ${[...this.#pasids.keys()].join(', ')} are still attached`,
+          `${member.device.name} cannot leave: PASIDs ${[...this.#pasids].map(([pasid]) => pasid).join(', ')} are still attached`,
         );
       if (member.hasPasids) for (const [pasid, domain] of this.pasids) domain.detachPasid!(member.device, pasid);
       const { driver } = member;
@@ -153,16 +153,16 @@ export class Group {
    */
   attachPasid(domain: Domain, pasid: number): void {
     this.#checkPasid(domain, pasid);
-    if (this.#pasids.has(pasid))
+    if (this.#pasids.get(pasid) !== undefined)
       throw new IommuError('EBUSY', `${this.#name}: PASID ${pasid} is attached already; detach or replace it`);
     const entry: Entry = { domain: undefined, settled: false };
-    this.#pasids.set(pasid, entry);
+    this.#pasids.add(pasid, entry);
     try {
       this.#changePasid(domain, pasid, undefined);
       entry.domain = domain; // only now: a fault that came in earlier must not reach a domain that may yet fail
       entry.settled = true;
     } finally {
-      if (!entry.settled) this.#pasids.delete(pasid);
+      if (!entry.settled) this.#pasids.remove(pasid);
     }
   }
 
@@ -197,7 +197,7 @@ export class Group {
       for (const { device, hasPasids } of this.members) if (hasPasids) domain.detachPasid!(device, pasid);
     } finally {
       this.#pasidChanges -= 1;
-      this.#pasids.delete(pasid);
+      this.#pasids.remove(pasid);
     }
   }
 

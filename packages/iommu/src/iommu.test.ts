@@ -483,6 +483,9 @@ describe('Iommu.attachDevicePasid: a PASID of a whole group or of nobody', () =>
     expect(codeOf(() => iommu.detachDevicePasid(sva, first, 1))).toBe('EINVAL');
     iommu.attachDevicePasid(sva, first, 1);
     expect(codeOf(() => iommu.detachDevicePasid(new FakeDomain('sva', []), first, 1))).toBe('EINVAL');
+    for (const pasid of [1.5, 2 ** 32 + 1])
+      expect(codeOf(() => iommu.detachDevicePasid(sva, first, pasid))).toBe('EINVAL');
+    expect(iommu.domainForPasid(first, 2 ** 32 + 1)).toBeUndefined();
   });
 });
 
