@@ -582,6 +582,21 @@ describe('while a driver waits inside a change, others may run', () => {
     expect([...iommu.groupOf(target).pasids.keys()]).toEqual([3]);
   });
 
+  it('the domain that is being attached cannot be freed: EBUSY', () => {
+    const target = device('a', { pasidBits: 8 });
+    iommu.probeDevice(target);
+    const sva = new FakeDomain('sva', []);
+    const domain = iommu.allocDomain('unmanaged', target) as FakePagingDomain;
+    const seen: string[] = [];
+    for (const each of [sva, domain]) each.hook = () => seen.push(codeOf(() => iommu.freeDomain(each)));
+    iommu.attachDevicePasid(sva, target, 1);
+    iommu.replaceDevicePasid(domain, target, 1);
+    iommu.attachDevice(domain, target);
+    expect(seen).toEqual(['EBUSY', 'EBUSY', 'EBUSY']);
+    iommu.freeDomain(sva);
+    expect(sva.freed).toBe(true);
+  });
+
   it('during a replace the PASID cannot be taken away: EBUSY', () => {
     const target = device('a', { pasidBits: 8 });
     iommu.probeDevice(target);

@@ -176,9 +176,7 @@ export class Iommu {
    */
   attachDevicePasid(domain: Domain, device: Device, pasid: number): void {
     const group = this.#pasidGroup(device);
-    const state = this.#compatible(domain, group);
-    group.attachPasid(domain, pasid);
-    state.users += 1;
+    this.#using(this.#compatible(domain, group), () => group.attachPasid(domain, pasid));
   }
 
   /**
@@ -188,9 +186,7 @@ export class Iommu {
    */
   replaceDevicePasid(domain: Domain, device: Device, pasid: number): void {
     const group = this.#pasidGroup(device);
-    const state = this.#compatible(domain, group);
-    const old = group.replacePasid(domain, pasid);
-    state.users += 1;
+    const old = this.#using(this.#compatible(domain, group), () => group.replacePasid(domain, pasid));
     this.#domains.of(old, group.driver).users -= 1;
   }
 
@@ -363,9 +359,20 @@ export class Iommu {
         'EINVAL',
         `firmware demands one-to-one mappings for ${direct.device.name}: a domain of type ${domain.type} would break them`,
       );
-    group.setDomain(domain);
-    if (domain !== group.defaultDomain) state.users += 1;
+    if (domain === group.defaultDomain) group.setDomain(domain);
+    else this.#using(state, () => group.setDomain(domain));
     this.#topology.left(group, old);
+  }
+
+  /** Counts a new user of a domain before it attaches: others may run meanwhile, and nobody may free the domain then. */
+  #using<Result>(state: DomainState, attach: () => Result): Result {
+    state.users += 1;
+    try {
+      return attach();
+    } catch (error) {
+      state.users -= 1;
+      throw error;
+    }
   }
 
   /** Maps what is not yet, page by page. Returns how to take it back. */
