@@ -4,10 +4,11 @@
  */
 import { hex } from '@smmu/platform';
 import { CD } from '@smmu/spec';
+import { permissionTable } from './descriptor.ts';
 import { decodeAddressBits, type ModelFeatures } from './features.ts';
 import { checkEndian, type StreamConfig } from './ste.ts';
 import { hasGranule, maxTxsz, shape, TableRange, TG0_SHIFT, TG1_SHIFT } from './tableRange.ts';
-import { WORLD_EL2 } from './tagCache.ts';
+import { WORLD_EL2 } from './tagNumbers.ts';
 
 /** A context descriptor as read. A copy until a CFGI: this is a line of the configuration cache. */
 export class ContextConfig {
@@ -33,7 +34,11 @@ export class ContextConfig {
   /** Shareability of leaves where descriptors have no room for it (CD.DS). */
   sh0 = 0;
   sh1 = 0;
+  /** By permissionKey (descriptor.ts). */
+  permissions: Uint8Array = NO_PERMISSIONS;
 }
+
+const NO_PERMISSIONS = new Uint8Array(0);
 
 /** Reads a CD out of its 16 words, for the stream that it was fetched through. */
 export function decodeCd(words: Uint32Array, ste: StreamConfig, f: ModelFeatures): ContextConfig {
@@ -58,6 +63,7 @@ export function decodeCd(words: Uint32Array, ste: StreamConfig, f: ModelFeatures
   cd.illegal = checkFaultModel(cd, ste, f) || checkFormat(words, f) || readUpdates(cd, words, f);
   if (cd.illegal === '' && cd.asid > 255 && !f.asid16) cd.illegal = `ASID=${cd.asid} with 8-bit ASIDs (IDR0.ASID16)`;
   if (cd.illegal === '') cd.illegal = readRange(cd.range0, 0, words, ste, f) || readRange(cd.range1, 1, words, ste, f);
+  if (cd.illegal === '') cd.permissions = permissionTable(cd, ste.world !== WORLD_EL2);
   return cd;
 }
 

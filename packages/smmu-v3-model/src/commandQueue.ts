@@ -22,6 +22,7 @@ import type { CommandTarget } from './commands/command.ts';
 import { HANDLERS } from './commands/dispatch.ts';
 import type { GlobalErrors } from './gerror.ts';
 import type { Interrupts } from './interrupts.ts';
+import { alignDown, lowBits } from './powers.ts';
 import { isEmpty, next, slot } from './queue.ts';
 import { word } from './registers.ts';
 
@@ -61,14 +62,31 @@ export class CommandQueue {
   /** Commands consumed, by opcode. */
   readonly counts: Uint32Array = new Uint32Array(256);
   readonly #parts: CommandQueueParts;
-  readonly #command: Uint32Array = new Uint32Array(COMMAND_WORDS);
-  readonly #deferred: Uint32Array = new Uint32Array(DEFERRED_MOST * COMMAND_WORDS);
-  readonly #replayed: Uint32Array = new Uint32Array(COMMAND_WORDS);
-  #deferredCount = 0;
+  readonly #words: Uint32Array;
+  readonly #memory: PhysicalMemory;
+  readonly #target: CommandTarget;
+  /** Commands that wait for a CMD_SYNC; the next one is fetched to the place behind them. */
+  readonly #commands: Uint32Array = new Uint32Array((DEFERRED_MOST + 1) * COMMAND_WORDS);
+  #deferred = 0;
   #posted = false;
+  #base = 0;
+  #log2Size = 0;
 
   constructor(parts: CommandQueueParts) {
     this.#parts = parts;
+    this.#words = parts.words;
+    this.#memory = parts.memory;
+    this.#target = parts.target;
+  }
+
+  /** CMDQEN was set: takes CMDQ_BASE in, which is locked from now on. */
+  configure(): void {
+    const { features } = this.#target;
+    const log2Size = Math.min(CMDQ_BASE.fields.LOG2SIZE.of(this.#words[BASE]!), features.cmdqLog2Max);
+    const address = CMDQ_BASE.fields.ADDR.get(this.#words, BASE);
+    this.#log2Size = log2Size;
+    // Beyond the output size addresses are truncated (§3.4.3).
+    this.#base = lowBits(alignDown(address, Math.max(5, log2Size + 4)), features.oasBits);
   }
 
   /** Something may have given it work: PROD moved, it was enabled, an error was acknowledged. */
@@ -80,42 +98,39 @@ export class CommandQueue {
 
   /** Carries out what was consumed and waits for a CMD_SYNC. */
   flush(): void {
-    const { target } = this.#parts;
-    const words = this.#replayed;
-    for (let i = 0; i < this.#deferredCount; i++) {
-      for (let w = 0; w < COMMAND_WORDS; w++) words[w] = this.#deferred[i * COMMAND_WORDS + w]!;
-      HANDLERS[words[0]! & 0xff]!.run(words, target);
-    }
-    this.#deferredCount = 0;
+    const commands = this.#commands;
+    const target = this.#target;
+    const end = this.#deferred * COMMAND_WORDS;
+    for (let at = 0; at < end; at += COMMAND_WORDS) HANDLERS[commands[at]! & 0xff]!.run(commands, at, target);
+    this.#deferred = 0;
   }
 
   #mayRun(): boolean {
-    const { words, errors } = this.#parts;
+    const words = this.#words;
     return (
       CR0ACK.fields.CMDQEN.of(words[word(CR0ACK)]!) &&
-      !errors.isActive(ERROR) &&
+      !this.#parts.errors.isActive(ERROR) &&
       !isEmpty(words[PROD]!, words[CONS]!, this.#log2Size)
     );
   }
 
-  get #log2Size(): number {
-    return Math.min(CMDQ_BASE.fields.LOG2SIZE.of(this.#parts.words[BASE]!), this.#parts.target.features.cmdqLog2Max);
-  }
-
   #task(): void {
     this.#posted = false;
-    const { words, scheduler, trace } = this.#parts;
+    if (!this.#mayRun()) return;
+    const { scheduler, trace } = this.#parts;
+    const words = this.#words;
     const batch = LEAST_BATCH + scheduler.random.below(BATCH_SPREAD);
     const start = scheduler.now;
     let done = 0;
-    while (done < batch && this.#mayRun()) {
-      const cons = RD.of(words[CONS]!);
+    let cons = RD.of(words[CONS]!);
+    while (done < batch && !isEmpty(words[PROD]!, cons, this.#log2Size)) {
       const error = this.#consume(cons);
       if (error !== CERROR.NONE) {
         this.#stop(error);
         break;
       }
-      words[CONS] = next(cons, this.#log2Size);
+      cons = next(cons, this.#log2Size);
+      words[CONS] = cons;
       done++;
     }
     scheduler.advance(done * COMMAND_NS);
@@ -125,57 +140,50 @@ export class CommandQueue {
 
   /** Fetches and carries out the command at an index. Returns a CERROR code. */
   #consume(cons: number): number {
-    const { memory, words, target } = this.#parts;
-    const log2Size = this.#log2Size;
-    const address = CMDQ_BASE.fields.ADDR.get(words, BASE);
-    const base = (address - (address % Math.max(32, COMMAND_BYTES * 2 ** log2Size))) % 2 ** target.features.oasBits;
-    const at = base + COMMAND_BYTES * slot(cons, log2Size);
-    const command = this.#command;
-    if (!memory.read64(at)) return CERROR.ABT;
-    command[0] = memory.lo;
-    command[1] = memory.hi;
-    if (!memory.read64(at + 8)) return CERROR.ABT;
-    command[2] = memory.lo;
-    command[3] = memory.hi;
-    const opcode = command[0] & 0xff;
+    const memory = this.#memory;
+    const commands = this.#commands;
+    const pa = this.#base + COMMAND_BYTES * slot(cons, this.#log2Size);
+    const at = this.#deferred * COMMAND_WORDS;
+    if (!memory.read64(pa)) return CERROR.ABT;
+    commands[at] = memory.lo;
+    commands[at + 1] = memory.hi;
+    if (!memory.read64(pa + 8)) return CERROR.ABT;
+    commands[at + 2] = memory.lo;
+    commands[at + 3] = memory.hi;
+    const opcode = commands[at]! & 0xff;
     if (opcode === OPCODE.CMD_SYNC) {
-      if (CMD_SYNC.CS.get(command, 0) === SIGNAL_ILLEGAL) return CERROR.ILL;
+      if (CMD_SYNC.CS.get(commands, at) === SIGNAL_ILLEGAL) return CERROR.ILL;
       this.counts[opcode]!++;
-      this.#sync();
+      this.#sync(at);
       return CERROR.NONE;
     }
+    const target = this.#target;
     const handler = HANDLERS[opcode]!;
-    if (handler === null || (handler.legal !== undefined && !handler.legal(command, target.features)))
-      return CERROR.ILL;
+    if (handler === null || !handler.legal(commands, at, target.features)) return CERROR.ILL;
     this.counts[opcode]!++;
-    if (handler.deferrable !== undefined && target.features.lateInvalidation) this.#defer();
-    else handler.run(command, target);
+    if (!handler.deferrable || !target.features.lateInvalidation) handler.run(commands, at, target);
+    else if (++this.#deferred === DEFERRED_MOST) this.flush();
     return CERROR.NONE;
   }
 
-  #defer(): void {
-    if (this.#deferredCount === DEFERRED_MOST) this.flush();
-    const at = this.#deferredCount++ * COMMAND_WORDS;
-    for (let w = 0; w < COMMAND_WORDS; w++) this.#deferred[at + w] = this.#command[w]!;
-  }
-
   /** Completes everything before it, then signals. The effects come before the signal and before the index. */
-  #sync(): void {
-    const { interrupts, onWake, target } = this.#parts;
+  #sync(at: number): void {
+    const { interrupts, onWake } = this.#parts;
     this.flush();
-    const command = this.#command;
-    const signal = CMD_SYNC.CS.get(command, 0);
+    const commands = this.#commands;
+    const signal = CMD_SYNC.CS.get(commands, at);
     if (signal === SIGNAL_INTERRUPT)
-      interrupts.cmdSync(CMD_SYNC.MSIAddress.get(command, 0), CMD_SYNC.MSIData.get(command, 0));
-    else if (signal !== 0 && target.features.sev) onWake();
+      interrupts.cmdSync(CMD_SYNC.MSIAddress.get(commands, at), CMD_SYNC.MSIData.get(commands, at));
+    else if (signal !== 0 && this.#target.features.sev) onWake();
   }
 
   /** The queue stops at the command; the reason is in place before the error becomes active. */
   #stop(error: number): void {
-    const { words, errors, trace } = this.#parts;
-    ERR.set(words, CONS, error);
-    const name = commandByOpcode(this.#command[0]! & 0xff)?.name ?? 'reserved opcode';
-    trace?.instant('cmdq', error === CERROR.ILL ? `CERROR_ILL ${name}` : `CERROR ${error}`);
+    const { errors, trace } = this.#parts;
+    ERR.set(this.#words, CONS, error);
+    const opcode = this.#commands[this.#deferred * COMMAND_WORDS]! & 0xff;
+    const name = commandByOpcode(opcode)?.name ?? `opcode ${opcode}`;
+    trace?.instant('cmdq', error === CERROR.ILL ? `CERROR_ILL ${name}` : 'CERROR_ABT');
     errors.activate(ERROR);
   }
 }

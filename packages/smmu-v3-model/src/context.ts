@@ -6,7 +6,8 @@ import { EVENT } from '@smmu/spec';
 import type { ContextConfig } from './cd.ts';
 import { ACCESS_EXECUTE, ACCESS_PRIVILEGED, type Fault } from './fault.ts';
 import { CONFIG_BYPASS, CONFIG_NESTED, CONFIG_S1, StreamConfig } from './ste.ts';
-import { CLASS_OF_SHIFT, META_ASET, META_WORLD_SHIFT, WORLD_S2 } from './tagCache.ts';
+import { CLASS_OF_SHIFT, META_ASET, META_CLASS_SHIFT, PAGE_MASK } from './tagCache.ts';
+import { TagNumbers, WORLD_EL1, WORLD_EL2 } from './tagNumbers.ts';
 
 export const KIND_ABORT = 0;
 export const KIND_BYPASS = 1;
@@ -21,15 +22,18 @@ export class Context {
   readonly cd: ContextConfig | null;
   readonly kind: number;
   readonly nested: boolean;
-  /** META_WORLD bits of a tag. */
-  readonly world: number;
-  /** META_ASET of a global tag. */
+  /** Two address ranges and two privilege levels: every world but EL2 without E2H. */
+  readonly twoRanges: boolean;
+  /** Tag number, that of its global entries, and META_ASET for those. */
+  readonly number: number;
+  readonly globalNumber: number;
   readonly aset: number;
-  /** ASID and VMID of a tag. */
-  readonly id: number;
-  /** Class of the page size that is tried first, and what of an address lies inside such a page. */
+  /** Class of the page size that is tried first, what of `page` names such a page, what of an address lies inside. */
   readonly pageClass: number;
+  readonly pageMask: number;
   readonly offsetMask: number;
+  /** The constant part of a tag's `meta` for such pages. */
+  readonly meta: number;
   /** Something about it is out of the ordinary: overrides, top byte ignored, unprivileged access barred. */
   readonly special: boolean;
   /** The access bits that remain, and those that are added: PRIVCFG and INSTCFG. */
@@ -37,24 +41,28 @@ export class Context {
   readonly accessOr: number;
 
   /** @param cd - Null if stage 1 takes no part. */
-  constructor(sid: number, ssid: number, ste: StreamConfig, cd: ContextConfig | null) {
+  constructor(sid: number, ssid: number, ste: StreamConfig, cd: ContextConfig | null, numbers: TagNumbers) {
     this.sid = sid;
     this.ssid = ssid;
     this.ste = ste;
     this.cd = cd;
     this.kind = kindOf(ste, cd);
     this.nested = this.kind === KIND_NESTED;
-    const world = this.kind === KIND_S2 ? WORLD_S2 : ste.world;
-    this.world = world << META_WORLD_SHIFT;
+    this.twoRanges = ste.world !== WORLD_EL2;
+    const vmid = ste.world === WORLD_EL1 ? ste.vmid : 0;
+    this.number = cd === null ? ste.s2Number : numbers.of(ste.world, cd.asid, vmid);
+    this.globalNumber = cd === null ? ste.s2Number : numbers.of(ste.world, 0, vmid);
     this.aset = cd?.aset ? META_ASET : 0;
-    this.id = ((cd?.asid ?? 0) << 16) | (ste.world === 0 ? ste.vmid : 0);
-    const shift =
-      cd === null ? ste.range2.granuleShift : cd.range0.walkable ? cd.range0.granuleShift : cd.range1.granuleShift;
-    this.pageClass = CLASS_OF_SHIFT[this.nested ? Math.min(shift, ste.range2.granuleShift) : shift]!;
-    this.offsetMask = 2 ** (this.nested ? Math.min(shift, ste.range2.granuleShift) : shift) - 1;
+    const own = cd === null ? ste.range2 : cd.range0.walkable ? cd.range0 : cd.range1;
+    const shift = this.nested ? Math.min(own.granuleShift, ste.range2.granuleShift) : own.granuleShift;
+    this.pageClass = CLASS_OF_SHIFT[shift]!;
+    this.pageMask = PAGE_MASK[this.pageClass]!;
+    this.offsetMask = 2 ** shift - 1;
+    this.meta = this.number | (this.pageClass << META_CLASS_SHIFT);
     this.accessAnd = (ste.privCfg === 2 ? ~ACCESS_PRIVILEGED : ~0) & (ste.instCfg === 2 ? ~ACCESS_EXECUTE : ~0);
     this.accessOr = (ste.privCfg === 3 ? ACCESS_PRIVILEGED : 0) | (ste.instCfg === 3 ? ACCESS_EXECUTE : 0);
     this.special =
+      this.kind <= KIND_BYPASS ||
       this.accessAnd !== ~0 ||
       this.accessOr !== 0 ||
       (cd !== null && (cd.range0.tbi || cd.range1.tbi || cd.range0.e0pd || cd.range1.e0pd));
@@ -68,7 +76,7 @@ function kindOf(ste: StreamConfig, cd: ContextConfig | null): number {
 }
 
 /** What nobody's transaction matches: fills the empty places of the context cache. */
-export const NO_CONTEXT: Context = new Context(-1, -2, new StreamConfig(-1), null);
+export const NO_CONTEXT: Context = new Context(-1, -2, new StreamConfig(-1), null, new TagNumbers());
 
 /** How a fault of a stream ends. IHI 0070 §3.12, §5.5. */
 export const END_ABORT = 0;

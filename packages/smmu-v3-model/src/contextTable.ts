@@ -6,7 +6,7 @@ import { NO_SUBSTREAM, type PhysicalMemory } from '@smmu/platform';
 import { EVENT, L1CD } from '@smmu/spec';
 import { type ContextConfig, decodeCd } from './cd.ts';
 import type { ConfigCache } from './configCache.ts';
-import { BITS_ATTR_SHIFT } from './entryBits.ts';
+import { BITS_S2_DEVICE } from './entryBits.ts';
 import { CLASS_CD, type Fault } from './fault.ts';
 import type { ModelFeatures } from './features.ts';
 import type { Stage2 } from './stage2.ts';
@@ -119,7 +119,7 @@ export class ContextTable {
       this.#fault.klass = CLASS_CD;
       return -1;
     }
-    if (ste.s2Ptw && isStage2Device(this.#stage2.bits)) {
+    if (ste.s2Ptw && (this.#stage2.bits & BITS_S2_DEVICE) !== 0) {
       this.#fault.setStage2(EVENT.F_PERMISSION, address, 'S2PTW=1 and stage 2 maps the CD as Device');
       this.#fault.klass = CLASS_CD;
       return -1;
@@ -138,6 +138,3 @@ export class ContextTable {
     return INDEX_FAULT;
   }
 }
-
-/** Whether an entry of stage 2 maps Device memory: MemAttr 0 to 3, with and without forced write-back. */
-export const isStage2Device = (bits: number): boolean => ((bits >>> BITS_ATTR_SHIFT) & 15) < 4;

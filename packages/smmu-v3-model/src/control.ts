@@ -13,11 +13,14 @@ const UPDATE_NS = 100;
 export interface ControlActions {
   /** SMMUEN as acknowledged changed. */
   onEnable(enabled: boolean): void;
+  /** EVENTQEN as acknowledged was set. */
+  onEventsOn(): void;
   /** The event queue may have room, or may be written again. */
   onEventRoom(): void;
   /** The command queue may have work. */
   onCommands(): void;
-  /** CMDQEN as acknowledged was cleared. */
+  /** CMDQEN as acknowledged was set or cleared. */
+  onCommandsOn(): void;
   onCommandsOff(): void;
   /** CR0.VMW as acknowledged: low VMID bits that invalidations ignore. */
   onVmidWildcard(bits: number): void;
@@ -97,9 +100,9 @@ export class Control {
     const wildcard = VMW.of(value);
     this.#actions.onVmidWildcard(wildcard > 4 ? 0 : wildcard);
     if ((changed & SMMUEN.mask) !== 0) this.#actions.onEnable(SMMUEN.of(value));
-    if ((changed & EVENTQEN.mask) !== 0) this.#actions.onEventRoom();
+    if ((changed & EVENTQEN.mask) !== 0 && EVENTQEN.of(value)) this.#actions.onEventsOn();
     if ((changed & CMDQEN.mask) === 0) return;
-    if (CMDQEN.of(value)) this.#actions.onCommands();
+    if (CMDQEN.of(value)) this.#actions.onCommandsOn();
     else this.#actions.onCommandsOff();
   }
 

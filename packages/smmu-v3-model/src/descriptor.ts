@@ -74,6 +74,30 @@ export function stage1Permissions(
   return unprivileged | (privileged << 3);
 }
 
+// permissionKey: AP[2:1] in bits 1:0, XN bits in 3:2, limits in 7:4, clean in 8.
+const AP_SHIFT = S1_LEAF.AP1.shift;
+const XN_SHIFT = S1_LEAF.PXN.shift;
+const LIMIT_SHIFT = S1_TABLE.PXNTable.shift;
+const KEYS = 512;
+
+/** What of a leaf and of the tables above it decides its permissions, as an index of {@link permissionTable}. */
+export const permissionKey = (lo: number, hi: number, limits: number, clean: boolean): number =>
+  ((lo >>> AP_SHIFT) & 3) | (((hi >>> XN_SHIFT) & 3) << 2) | (((limits >>> LIMIT_SHIFT) & 15) << 4) | (clean ? 256 : 0);
+
+/** {@link stage1Permissions} of every leaf under a CD's controls. */
+export function permissionTable(controls: Stage1Controls, twoLevels: boolean): Uint8Array {
+  return Uint8Array.from({ length: KEYS }, (_, key) =>
+    stage1Permissions(
+      (key & 3) << AP_SHIFT,
+      ((key >>> 2) & 3) << XN_SHIFT,
+      ((key >>> 4) & 15) << LIMIT_SHIFT,
+      controls,
+      twoLevels,
+      key >= 256,
+    ),
+  );
+}
+
 /** Stage 2 permissions of a leaf: S2AP[0] reads, S2AP[1] writes, XN takes execution away. */
 export function stage2Permissions(lo: number, hi: number, xnx: boolean): number {
   let permissions = ((lo & S2AP_READ) !== 0 ? PERM_READ : 0) | ((lo & D_S2AP_WRITE) !== 0 ? PERM_WRITE : 0);

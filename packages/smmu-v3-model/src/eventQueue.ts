@@ -18,6 +18,7 @@ import { RECORD_WORDS } from './eventRecord.ts';
 import type { ModelFeatures } from './features.ts';
 import type { GlobalErrors } from './gerror.ts';
 import type { Interrupts } from './interrupts.ts';
+import { alignDown, lowBits } from './powers.ts';
 import { isEmpty, isFull, next, slot } from './queue.ts';
 import { word } from './registers.ts';
 
@@ -44,6 +45,8 @@ export class EventQueue {
   readonly #bytes: Uint8Array = new Uint8Array(this.record.buffer);
   readonly #last: Uint32Array = new Uint32Array(RECORD_WORDS);
   #lastIndex = -1;
+  #base = 0;
+  #log2Size = 0;
 
   constructor(
     memory: PhysicalMemory,
@@ -93,16 +96,19 @@ export class EventQueue {
     return isFull(this.#words[PROD]!, this.#words[CONS]!, this.#log2Size);
   }
 
-  get #log2Size(): number {
-    return Math.min(EVENTQ_BASE.fields.LOG2SIZE.of(this.#words[BASE]!), this.#features.evtqLog2Max);
+  /** EVENTQEN was set: takes EVENTQ_BASE in, which is locked from now on. */
+  configure(): void {
+    const words = this.#words;
+    const log2Size = Math.min(EVENTQ_BASE.fields.LOG2SIZE.of(words[BASE]!), this.#features.evtqLog2Max);
+    this.#log2Size = log2Size;
+    // Beyond the output size addresses are truncated (§3.4.3).
+    this.#base = lowBits(alignDown(EVENTQ_BASE.fields.ADDR.get(words, BASE), log2Size + 5), this.#features.oasBits);
+    this.#lastIndex = -1;
   }
 
   #write(): boolean {
     const words = this.#words;
     const log2Size = this.#log2Size;
-    const bytes = EVENT_BYTES * 2 ** log2Size;
-    const address = EVENTQ_BASE.fields.ADDR.get(words, BASE);
-    const base = (address - (address % bytes)) % 2 ** this.#features.oasBits;
     const prod = words[PROD]!;
     const wasEmpty = isEmpty(prod, words[CONS]!, log2Size);
     // The index moves first: a store in memory may set off another transaction, which must find its own place.
@@ -110,7 +116,7 @@ export class EventQueue {
     const code = EVENT_HEADER.Code.get(this.record, 0);
     this.#last.set(this.record);
     this.#lastIndex = words[PROD]!;
-    if (!this.#memory.writeBytes(base + EVENT_BYTES * slot(prod, log2Size), this.#bytes, 0, EVENT_BYTES)) {
+    if (!this.#memory.writeBytes(this.#base + EVENT_BYTES * slot(prod, log2Size), this.#bytes, 0, EVENT_BYTES)) {
       words[PROD] = prod;
       this.#lastIndex = -1;
       this.unrecorded++;

@@ -5,30 +5,26 @@
  * More may be dropped than was asked for, never less. Entries of both stages answer to stage 1 invalidations only.
  */
 import { BITS_FRAGMENT, BITS_LEVEL_SHIFT, BITS_TG_SHIFT } from './entryBits.ts';
+import { alignDown, POWER } from './powers.ts';
 import {
   CLASS_SHIFT,
   META_ASET,
-  META_CLASS,
   META_CLASS_SHIFT,
   META_GLOBAL,
-  META_TOP,
-  META_WORLD,
-  META_WORLD_SHIFT,
+  META_NUMBER,
+  META_TOP_SHIFT,
   PAGE_MASK,
   type TagCache,
   TOP_MASK,
-  WORLD_E2H,
-  WORLD_EL1,
-  WORLD_EL2,
-  WORLD_S2,
 } from './tagCache.ts';
+import { type TagNumbers, WORLD_E2H, WORLD_EL1, WORLD_EL2, WORLD_S2 } from './tagNumbers.ts';
 
 /** Every ASID. */
 export const ANY_ASID = -1;
 
 /** Which addresses an invalidation covers. Reused: filled by the command, read here. */
 export class Span {
-  /** First input address [43:12] and [63:44]. */
+  /** First input address [43:12], and [52:44] (bit 52 standing for those above). */
   page = 0;
   top = 0;
   /** Bytes; 0 for the one address, whatever the size of the entry that holds it. */
@@ -48,13 +44,15 @@ export class Invalidator {
   readonly #iotlb: TagCache;
   readonly #walks1: TagCache;
   readonly #walks2: TagCache;
+  readonly #numbers: TagNumbers;
   /** CR0.VMW: VMID bits that invalidations compare. */
   vmidMask = 0xffff;
 
-  constructor(iotlb: TagCache, walks1: TagCache, walks2: TagCache) {
+  constructor(iotlb: TagCache, walks1: TagCache, walks2: TagCache, numbers: TagNumbers) {
     this.#iotlb = iotlb;
     this.#walks1 = walks1;
     this.#walks2 = walks2;
+    this.#numbers = numbers;
   }
 
   /** Everything, of every world. */
@@ -67,178 +65,168 @@ export class Invalidator {
   /** CMD_TLBI_NSNH_ALL: EL1 at all stages and VMIDs. */
   allEl1(): void {
     for (const cache of [this.#iotlb, this.#walks1, this.#walks2])
-      cache.removeIf((handle) => (worldOf(cache, handle) & ~WORLD_S2) === WORLD_EL1);
+      cache.removeIf((handle) => this.#world(cache, handle) === WORLD_EL1 || this.#world(cache, handle) === WORLD_S2);
   }
 
   /** CMD_TLBI_EL2_ALL: EL2 with and without E2H. */
   allEl2(): void {
     for (const cache of [this.#iotlb, this.#walks1])
-      cache.removeIf((handle) => worldOf(cache, handle) === WORLD_EL2 || worldOf(cache, handle) === WORLD_E2H);
+      cache.removeIf((handle) => this.#world(cache, handle) === WORLD_EL2 || this.#world(cache, handle) === WORLD_E2H);
   }
 
   /** CMD_TLBI_NH_ALL: stage 1 of a VMID, global entries as well. */
   stage1OfVmid(vmid: number): void {
     for (const cache of [this.#iotlb, this.#walks1])
-      cache.removeIf((handle) => worldOf(cache, handle) === WORLD_EL1 && this.#sameVmid(cache, handle, vmid));
+      cache.removeIf((handle) => this.#same(cache, handle, WORLD_EL1, vmid, ANY_ASID));
   }
 
   /** CMD_TLBI_S12_VMALL: both stages of a VMID. */
   vmid(vmid: number): void {
     this.stage1OfVmid(vmid);
     for (const cache of [this.#iotlb, this.#walks2])
-      cache.removeIf((handle) => worldOf(cache, handle) === WORLD_S2 && this.#sameVmid(cache, handle, vmid));
+      cache.removeIf((handle) => this.#same(cache, handle, WORLD_S2, vmid, ANY_ASID));
   }
 
   /** By ASID: non-global entries only. `vmid` is 0 in worlds without VMIDs. */
   asid(world: number, vmid: number, asid: number): void {
-    const id = (asid << 16) | vmid;
+    const exact = this.vmidMask === 0xffff;
+    const number = exact ? this.#numbers.find(world, asid, vmid) : -1;
+    if (exact && number < 0) return;
     for (const cache of [this.#iotlb, this.#walks1]) {
-      if (this.vmidMask === 0xffff && cache.mayHold(id) === 0) continue;
+      if (exact && cache.holds(number) === 0) continue;
       cache.removeIf(
-        (handle) =>
-          worldOf(cache, handle) === world &&
-          (cache.tags[handle + 4]! & META_GLOBAL) === 0 &&
-          cache.tags[handle + 8]! >>> 16 === asid &&
-          this.#sameVmid(cache, handle, vmid),
+        (handle) => (cache.tags[handle + 4]! & META_GLOBAL) === 0 && this.#same(cache, handle, world, vmid, asid),
       );
     }
   }
 
   /** By address, of one ASID and what is global, or of {@link ANY_ASID}. */
   address(world: number, vmid: number, asid: number, span: Span): void {
-    const exact = asid !== ANY_ASID && this.vmidMask === 0xffff;
-    const leaves = this.#iotlb;
-    if (leaves.count > 0) {
-      if (!exact || !this.#probe(leaves, world, (asid << 16) | vmid, span)) this.#scan(leaves, world, vmid, asid, span);
-      else if (leaves.flagged > 0) this.#fragments((asid << 16) | vmid, span);
-    }
-    if (span.leaf || this.#walks1.count === 0) return;
-    const pointers = this.#walks1;
-    if (!exact || span.tg !== 0 || !this.#probe(pointers, world, (asid << 16) | vmid, span))
-      this.#scanPointers(pointers, world, vmid, asid, span);
+    this.#leaves(world, vmid, asid, span);
+    if (!span.leaf) this.#pointers(this.#walks1, world, vmid, asid, span);
   }
 
   /** CMD_TLBI_S2_IPA: stage 2 alone. */
   ipa(vmid: number, span: Span): void {
-    const exact = this.vmidMask === 0xffff;
-    if (!exact || !this.#probe(this.#iotlb, WORLD_S2, vmid, span))
-      this.#scan(this.#iotlb, WORLD_S2, vmid, ANY_ASID, span);
-    if (span.leaf || this.#walks2.count === 0) return;
-    if (!exact || span.tg !== 0 || !this.#probe(this.#walks2, WORLD_S2, vmid, span))
-      this.#scanPointers(this.#walks2, WORLD_S2, vmid, ANY_ASID, span);
+    this.#leaves(WORLD_S2, vmid, 0, span);
+    if (!span.leaf) this.#pointers(this.#walks2, WORLD_S2, vmid, 0, span);
   }
 
-  /** Looks the span's addresses up one by one. False if that were too many. */
-  #probe(cache: TagCache, world: number, id: number, span: Span): boolean {
-    if (span.bytes > 0) {
-      let probes = 0;
-      for (let rest = cache.present; rest !== 0; rest &= rest - 1)
-        probes += Math.floor(span.bytes / 2 ** CLASS_SHIFT[lowestBit(rest) & 15]!) + 2;
-      if (probes > PROBES) return false;
-    }
-    for (let rest = cache.present; rest !== 0; rest &= rest - 1) {
-      const kind = lowestBit(rest);
-      const size = kind & 15;
-      const global = kind >= 16;
-      const step = 2 ** (CLASS_SHIFT[size]! - 12); // pages
-      let page = span.page & PAGE_MASK[size]!;
-      let top = span.top & TOP_MASK[size]!;
-      const end = span.bytes === 0 ? 0 : pageNumber(span.page, span.top) + span.bytes / 4096;
-      for (;;) {
-        const meta = top | (size << META_CLASS_SHIFT) | (world << META_WORLD_SHIFT);
-        if (!global) this.#dropIf(cache, cache.find(page, meta, id), span);
-        else
-          for (const aset of ASID_SETS)
-            this.#dropIf(cache, cache.find(page, meta | META_GLOBAL | aset, id & 0xffff), span);
-        const following = pageNumber(page, top) + step;
-        if (following >= end) break;
-        page = following | 0;
-        top = (following / 2 ** 32) & META_TOP;
-      }
-    }
-    return true;
-  }
-
-  #dropIf(cache: TagCache, handle: number, span: Span): void {
-    if (handle >= 0 && isScope(cache.tags[handle + 12]!, span)) cache.remove(handle);
-  }
-
-  #scan(cache: TagCache, world: number, vmid: number, asid: number, span: Span): void {
+  #leaves(world: number, vmid: number, asid: number, span: Span): void {
+    const cache = this.#iotlb;
+    if (cache.count === 0) return;
+    const probed = asid !== ANY_ASID && this.vmidMask === 0xffff && this.#probe(cache, world, vmid, asid, span);
+    if (probed && cache.flagged === 0) return;
+    // Entries smaller than the stage 1 leaf that they come from go with any address of that leaf.
     cache.removeIf(
       (handle) =>
+        (!probed || (cache.tags[handle + 12]! & BITS_FRAGMENT) !== 0) &&
         this.#same(cache, handle, world, vmid, asid) &&
         isScope(cache.tags[handle + 12]!, span) &&
-        (meets(cache, handle, sizeShift(cache, handle), span) || this.#leafMeets(cache, handle, span)),
+        meets(cache, handle, leafShift(cache, handle), span),
     );
   }
 
   /** Table pointers: with a level given, those above it; with a granule given, those of its tables. */
-  #scanPointers(cache: TagCache, world: number, vmid: number, asid: number, span: Span): void {
+  #pointers(cache: TagCache, world: number, vmid: number, asid: number, span: Span): void {
+    if (cache.count === 0) return;
+    if (span.tg === 0 && asid !== ANY_ASID && this.vmidMask === 0xffff && this.#probe(cache, world, vmid, asid, span))
+      return;
     cache.removeIf((handle) => {
       if (!this.#same(cache, handle, world, vmid, asid)) return false;
-      const shift = sizeShift(cache, handle);
+      const shift = cache.shiftOf(handle);
       if (span.tg !== 0 && !REACHES[span.tg]!.includes(shift)) return false;
       if (span.ttl !== 0 && REACHES[span.tg]!.indexOf(shift) < 3 - span.ttl) return false;
       return meets(cache, handle, shift, span);
     });
   }
 
-  /** Entries smaller than the stage 1 leaf that they come from go with any address of that leaf. */
-  #fragments(id: number, span: Span): void {
-    const cache = this.#iotlb;
-    cache.removeIf(
-      (handle) =>
-        (cache.tags[handle + 12]! & BITS_FRAGMENT) !== 0 &&
-        isScope(cache.tags[handle + 12]!, span) &&
-        this.#same(cache, handle, WORLD_EL1, id & 0xffff, id >>> 16) &&
-        this.#leafMeets(cache, handle, span),
-    );
+  /** Looks the span's addresses up one by one, for one ASID and what is global. False if that were too many. */
+  #probe(cache: TagCache, world: number, vmid: number, asid: number, span: Span): boolean {
+    const number = this.#numbers.find(world, asid, vmid);
+    if (span.bytes > 0) return this.#probeRange(cache, world, vmid, number, span);
+    for (let rest = cache.present; rest !== 0; rest &= rest - 1) {
+      const kind = lowestBit(rest);
+      if (kind < 16) this.#dropAt(cache, span.page, span.top, kind, number, span);
+      else this.#dropGlobalAt(cache, span.page, span.top, kind & 15, this.#numbers.find(world, 0, vmid), span);
+    }
+    return true;
   }
 
-  #leafMeets(cache: TagCache, handle: number, span: Span): boolean {
-    const bits = cache.tags[handle + 12]!;
-    if ((bits & BITS_FRAGMENT) === 0) return false;
-    const level = ((bits >>> BITS_LEVEL_SHIFT) & 7) - 1;
-    const granuleShift = 10 + 2 * (bits >>> BITS_TG_SHIFT);
-    // A contiguous run is at most 128 leaves; taking it for granted drops a little more than need be.
-    return meets(cache, handle, granuleShift + (3 - level) * (granuleShift - 3) + 7, span);
+  #probeRange(cache: TagCache, world: number, vmid: number, number: number, span: Span): boolean {
+    let probes = 0;
+    for (let rest = cache.present; rest !== 0; rest &= rest - 1)
+      probes += Math.floor(span.bytes / POWER[CLASS_SHIFT[lowestBit(rest) & 15]!]!) + 2;
+    if (probes > PROBES) return false;
+    const start = pageNumber(span.page, span.top);
+    const end = start + span.bytes / 4096;
+    for (let rest = cache.present; rest !== 0; rest &= rest - 1) {
+      const kind = lowestBit(rest);
+      const log2Pages = CLASS_SHIFT[kind & 15]! - 12;
+      for (let at = alignDown(start, log2Pages); at < end; at += POWER[log2Pages]!) {
+        const top = (at / 2 ** 32) & 0x1ff;
+        if (kind < 16) this.#dropAt(cache, at | 0, top, kind, number, span);
+        else this.#dropGlobalAt(cache, at | 0, top, kind & 15, this.#numbers.find(world, 0, vmid), span);
+      }
+    }
+    return true;
   }
 
+  /** Drops the entry of one size and tag number that holds an address. */
+  #dropAt(cache: TagCache, page: number, top: number, size: number, number: number, span: Span): void {
+    if (number < 0) return;
+    const meta = number | ((top & TOP_MASK[size]!) << META_TOP_SHIFT) | (size << META_CLASS_SHIFT);
+    const handle = cache.find(page & PAGE_MASK[size]!, meta);
+    if (handle >= 0 && isScope(cache.tags[handle + 12]!, span)) cache.remove(handle);
+  }
+
+  #dropGlobalAt(cache: TagCache, page: number, top: number, size: number, number: number, span: Span): void {
+    if (number < 0) return;
+    this.#dropAt(cache, page, top, size, number | META_GLOBAL, span);
+    this.#dropAt(cache, page, top, size, number | META_GLOBAL | META_ASET, span);
+  }
+
+  #world(cache: TagCache, handle: number): number {
+    return this.#numbers.worldOf(cache.tags[handle + 4]! & META_NUMBER);
+  }
+
+  /** Whether an entry is of that world, VMID (as far as CR0.VMW compares it) and ASID, or global. */
   #same(cache: TagCache, handle: number, world: number, vmid: number, asid: number): boolean {
-    if (worldOf(cache, handle) !== world || !this.#sameVmid(cache, handle, vmid)) return false;
-    return (
-      asid === ANY_ASID || (cache.tags[handle + 4]! & META_GLOBAL) !== 0 || cache.tags[handle + 8]! >>> 16 === asid
-    );
-  }
-
-  #sameVmid(cache: TagCache, handle: number, vmid: number): boolean {
-    return ((cache.tags[handle + 8]! ^ vmid) & this.vmidMask) === 0;
+    const meta = cache.tags[handle + 4]!;
+    const number = meta & META_NUMBER;
+    const numbers = this.#numbers;
+    if (numbers.worldOf(number) !== world || ((numbers.vmidOf(number) ^ vmid) & this.vmidMask) !== 0) return false;
+    return asid === ANY_ASID || (meta & META_GLOBAL) !== 0 || numbers.asidOf(number) === asid;
   }
 }
 
-const ASID_SETS: readonly number[] = [0, META_ASET];
 /** Address bits below a table pointer's reach, nearest the leaf first, by granule. */
 const REACHES: readonly (readonly number[])[] = [[], [21, 30, 39, 48], [25, 36, 47], [29, 42]];
 
-const worldOf = (cache: TagCache, handle: number): number =>
-  (cache.tags[handle + 4]! & META_WORLD) >>> META_WORLD_SHIFT;
-const sizeShift = (cache: TagCache, handle: number): number =>
-  CLASS_SHIFT[(cache.tags[handle + 4]! & META_CLASS) >>> META_CLASS_SHIFT]!;
 const lowestBit = (mask: number): number => 31 - Math.clz32(mask & -mask);
-/** Input address in units of 4 KiB: 52 bits. */
-const pageNumber = (page: number, top: number): number => (top & META_TOP) * 2 ** 32 + (page >>> 0);
+/** Input address in units of 4 KiB: 41 bits, the top one standing for all above. */
+const pageNumber = (page: number, top: number): number => top * 2 ** 32 + (page >>> 0);
 
-/** Whether level and granule of a leaf are those asked for. */
+/** Whether level and granule of a leaf are those asked for. A pointer's bits are not asked: its spans have neither. */
 const isScope = (bits: number, span: Span): boolean =>
   (span.tg === 0 || bits >>> BITS_TG_SHIFT === span.tg) &&
   (span.ttl === 0 || ((bits >>> BITS_LEVEL_SHIFT) & 7) === span.ttl + 1);
 
+/** log2 of the bytes that an invalidation of any address in them drops the entry for. */
+function leafShift(cache: TagCache, handle: number): number {
+  const bits = cache.tags[handle + 12]!;
+  if ((bits & BITS_FRAGMENT) === 0) return cache.shiftOf(handle);
+  const level = ((bits >>> BITS_LEVEL_SHIFT) & 7) - 1;
+  const granuleShift = 10 + 2 * (bits >>> BITS_TG_SHIFT);
+  // The leaf may be one of a contiguous run of up to 128: taking that for granted drops a little more than need be.
+  return granuleShift + (3 - level) * (granuleShift - 3) + 7;
+}
+
 /** Whether the naturally aligned 2^`shift` bytes around an entry's address and the span have an address in common. */
 function meets(cache: TagCache, handle: number, shift: number, span: Span): boolean {
-  const pages = 2 ** (shift - 12);
-  const at = pageNumber(cache.tags[handle]!, cache.tags[handle + 4]!);
-  const first = at - (at % pages);
+  const at = pageNumber(cache.tags[handle]!, (cache.tags[handle + 4]! >>> META_TOP_SHIFT) & 0x1ff);
+  const first = alignDown(at, shift - 12);
   const start = pageNumber(span.page, span.top);
   const last = start + Math.max(1, span.bytes / 4096) - 1;
-  return first <= last && start < first + pages;
+  return first <= last && start < first + POWER[shift - 12]!;
 }

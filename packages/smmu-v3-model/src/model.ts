@@ -15,8 +15,9 @@ import {
   type Scheduler,
   type Trace,
 } from '@smmu/platform';
-import { CR0, CR0ACK, CR2, EVENT, eventByCode, GBPA } from '@smmu/spec';
+import { CR2, EVENT, eventByCode, GBPA } from '@smmu/spec';
 import { CommandQueue } from './commandQueue.ts';
+import { CommandTarget } from './commands/command.ts';
 import { ConfigCache } from './configCache.ts';
 import { END_STALL, END_ZERO, endOf, isRecorded } from './context.ts';
 import { ContextTable } from './contextTable.ts';
@@ -28,13 +29,14 @@ import { Fault } from './fault.ts';
 import { features, type ModelFeatures } from './features.ts';
 import { GlobalErrors } from './gerror.ts';
 import { type InterruptLines, Interrupts } from './interrupts.ts';
-import { Invalidator, Span } from './invalidate.ts';
+import { Invalidator } from './invalidate.ts';
 import { RegisterFile, word } from './registers.ts';
 import { Stage2 } from './stage2.ts';
 import { StallBuffer } from './stall.ts';
 import { type ModelStats, namedCounts } from './stats.ts';
 import { StreamTable } from './streamTable.ts';
 import { TagCache } from './tagCache.ts';
+import { TagNumbers } from './tagNumbers.ts';
 import { accessOf, Translator } from './transaction.ts';
 import { Stage1 } from './walk.ts';
 import { WalkStats } from './walkStats.ts';
@@ -99,11 +101,17 @@ export class SmmuV3Model implements DmaPort {
     const walks2 = new TagCache(f.walkCacheEntries);
     this.#configCache = configCache;
     this.#iotlb = iotlb;
-    this.#invalidator = new Invalidator(iotlb, walks1, walks2);
+    const numbers = new TagNumbers();
+    const invalidator = new Invalidator(iotlb, walks1, walks2, numbers);
+    this.#invalidator = invalidator;
+    numbers.onExhausted = () => {
+      configCache.clear();
+      invalidator.all();
+    };
     const walkStats = this.#walkStats;
     const stage2 = new Stage2(memory, f, iotlb, walks2, fault, walkStats);
     const stage1 = new Stage1(memory, iotlb, walks1, stage2, fault, walkStats);
-    const streamTable = new StreamTable(memory, words, f, configCache, fault);
+    const streamTable = new StreamTable(memory, words, f, configCache, fault, numbers);
     const contextTable = new ContextTable(memory, f, configCache, stage2, fault);
     this.translator = new Translator({
       features: f,
@@ -115,26 +123,12 @@ export class SmmuV3Model implements DmaPort {
       stage1,
       stage2,
       walkStats,
+      numbers,
     });
     this.#events = new EventQueue(memory, words, f, errors, signals);
     this.#stalls = new StallBuffer(f, scheduler, this.#events, trace, (request) => this.#run(request));
-    const { translator } = this;
     const stalls = this.#stalls;
-    const invalidator = this.#invalidator;
-    const target = {
-      features: f,
-      configCache,
-      invalidator,
-      stalls,
-      translator,
-      span: new Span(),
-      get e2h(): boolean {
-        return CR2.fields.E2H.of(words[word(CR2)]!);
-      },
-      get enabled(): boolean {
-        return CR0.fields.SMMUEN.of(words[word(CR0ACK)]!);
-      },
-    };
+    const target = new CommandTarget(words, f, configCache, invalidator, stalls, this.translator);
     this.#commands = new CommandQueue({
       memory,
       words,
@@ -151,8 +145,16 @@ export class SmmuV3Model implements DmaPort {
         if (enabled) streamTable.configure();
         else stalls.terminateAll();
       },
+      onEventsOn: () => {
+        this.#events.configure();
+        stalls.kick();
+      },
       onEventRoom: () => stalls.kick(),
       onCommands: () => this.#commands.kick(),
+      onCommandsOn: () => {
+        this.#commands.configure();
+        this.#commands.kick();
+      },
       onCommandsOff: () => this.#commands.flush(),
       onVmidWildcard: (bits) => {
         invalidator.vmidMask = (0xffff << bits) & 0xffff;

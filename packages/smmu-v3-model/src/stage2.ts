@@ -18,51 +18,54 @@ import {
   swap,
 } from './descriptor.ts';
 import {
-  BITS_ATTR_SHIFT,
+  attributesOf,
   BITS_LEVEL_SHIFT,
   BITS_S2_CLEAN,
+  BITS_S2_DEVICE,
   BITS_S2_SHIFT,
-  BITS_SH_SHIFT,
   BITS_TG_SHIFT,
   PERM_ALL,
   PERM_WRITE,
 } from './entryBits.ts';
 import type { Fault } from './fault.ts';
 import type { ModelFeatures } from './features.ts';
+import { alignDown, lowBits, POWER } from './powers.ts';
 import type { StreamConfig } from './ste.ts';
 import { LAYOUT_DS, type TableRange } from './tableRange.ts';
 import {
   CLASS_OF_SHIFT,
-  CLASS_SHIFT,
-  META_CLASS,
   META_CLASS_SHIFT,
-  META_WORLD_SHIFT,
+  META_TOP_SHIFT,
   PAGE_MASK,
   type TagCache,
   TOP_MASK,
-  WORLD_S2,
+  topOf,
 } from './tagCache.ts';
+import { deepest, keepPointer } from './walkCache.ts';
 import type { WalkStats } from './walkStats.ts';
 
-const WORLD_META = WORLD_S2 << META_WORLD_SHIFT;
 /** Why a walk ended at an invalid descriptor, by level plus one: made once, for these are the faults of every day. */
 export const INVALID_AT: readonly string[] = [-1, 0, 1, 2, 3].map((level) => `level ${level} descriptor is invalid`);
 /** Times that an update is tried again when software changed the descriptor meanwhile. */
 export const UPDATE_TRIES = 8;
+/** Values of MemAttr below this are Device memory, with and without forced write-back. */
+const FIRST_NORMAL = 4;
 
 export class Stage2 {
   /** What {@link translate} found. */
   pa = 0;
-  /** Entry bits as the IOTLB keeps them. */
+  /** Entry bits as the IOTLB keeps them, and memory type and shareability. */
   bits = 0;
+  attributes = 0;
   /** log2 of the bytes over which the result holds. */
   shift = 12;
   readonly #memory: PhysicalMemory;
-  readonly #features: ModelFeatures;
+  readonly #xnx: boolean;
   readonly #iotlb: TagCache;
   readonly #walkCache: TagCache;
   readonly #fault: Fault;
   readonly #stats: WalkStats;
+  #aborted = false;
 
   constructor(
     memory: PhysicalMemory,
@@ -73,7 +76,7 @@ export class Stage2 {
     stats: WalkStats,
   ) {
     this.#memory = memory;
-    this.#features = features;
+    this.#xnx = features.xnx;
     this.#iotlb = iotlb;
     this.#walkCache = walkCache;
     this.#fault = fault;
@@ -86,90 +89,91 @@ export class Stage2 {
    * @param keep - Puts a result from memory into the IOTLB.
    * @param mayDirty - A write may mark the page dirty; a fetch never does.
    */
-  translate(ste: StreamConfig, ipa: number, need: number, keep: boolean, mayDirty = true): boolean {
+  translate(ste: StreamConfig, ipa: number, need: number, keep: boolean, mayDirty: boolean): boolean {
+    const iotlb = this.#iotlb;
     const lo = ipa | 0;
-    const hi = (ipa / 2 ** 32) | 0;
+    const hi = (ipa * 2 ** -32) | 0;
     const page = (lo >>> 12) | (hi << 20);
-    const range = ste.range2;
-    const handle = this.#iotlb.findAny(page, hi >>> 12, WORLD_META, ste.vmid, CLASS_OF_SHIFT[range.granuleShift]!);
-    if (handle >= 0) {
-      const bits = this.#iotlb.tags[handle + 12]!;
+    const first = ste.range2.pageClass;
+    const number = ste.s2Number;
+    let handle = iotlb.find(
+      page & PAGE_MASK[first]!,
+      number | (topOf(hi) << META_TOP_SHIFT) | (first << META_CLASS_SHIFT),
+    );
+    if (handle < 0) handle = iotlb.findOther(page, hi, number, number, 0, first);
+    if (handle >= 0 && ipa < 2 ** 52) {
+      const bits = iotlb.tags[handle + 12]!;
       if (((bits >>> BITS_S2_SHIFT) & need) === need) {
-        const shift = CLASS_SHIFT[(this.#iotlb.tags[handle + 4]! & META_CLASS) >>> META_CLASS_SHIFT]!;
+        const shift = iotlb.shiftOf(handle);
         this.bits = bits;
+        this.attributes = iotlb.attributes[iotlb.indexOf(handle)]!;
         this.shift = shift;
-        this.pa = this.#iotlb.frameOf(handle) * 4096 + (ipa % 2 ** shift);
+        this.pa = iotlb.frameOf(handle) * 4096 + lowBits(ipa, shift);
         return true;
       }
       if ((bits & BITS_S2_CLEAN) === 0 || (need & PERM_WRITE) === 0 || !mayDirty)
-        return this.#refuse(EVENT.F_PERMISSION, ipa);
-      this.#iotlb.remove(handle); // the page is writable once it is marked dirty: look at the descriptor
+        return this.#refuse(EVENT.F_PERMISSION, ipa, 'cached: S2AP or XN');
+      iotlb.remove(handle); // the page is writable once it is marked dirty: look at the descriptor
     }
-    return this.#walk(ste, range, ipa, lo, hi, need, keep, mayDirty);
+    return this.#walk(ste, ipa, need, keep, mayDirty);
   }
 
-  #walk(
-    ste: StreamConfig,
-    range: TableRange,
-    ipa: number,
-    lo: number,
-    hi: number,
-    need: number,
-    keep: boolean,
-    mayDirty: boolean,
-  ): boolean {
-    if (ipa >= 2 ** range.inputBits) return this.#refuse(EVENT.F_TRANSLATION, ipa, 'address beyond S2T0SZ');
+  #walk(ste: StreamConfig, ipa: number, need: number, keep: boolean, mayDirty: boolean): boolean {
+    const range = ste.range2;
+    if (ipa >= POWER[range.inputBits]!) return this.#refuse(EVENT.F_TRANSLATION, ipa, 'address beyond S2T0SZ');
     this.#stats.walks++;
     const memory = this.#memory;
+    const lo = ipa | 0;
+    const hi = (ipa * 2 ** -32) | 0;
+    const page = (lo >>> 12) | (hi << 20);
     let level = range.startLevel;
     let shift = range.startShift;
     let table = range.table;
     let mask = range.startMask;
     let tries = 0;
-    const cached = this.#deepest(range, ste.vmid, (lo >>> 12) | (hi << 20), hi >>> 12);
+    const cached = deepest(this.#walkCache, range, ste.s2Number, page, topOf(hi));
     if (cached >= 0) {
-      level = this.#walkCache.tags[cached + 12]!;
+      level = this.#walkCache.tags[cached + 12]! & 3;
       shift = range.granuleShift + (3 - level) * range.stride;
       table = this.#walkCache.frameOf(cached) * 4096;
-      mask = 2 ** range.stride - 1;
+      mask = range.mask;
     }
     for (;;) {
       const index = (shift < 32 ? (lo >>> shift) | (hi << (32 - shift)) : hi >>> (shift - 32)) & mask;
       const at = table + index * 8;
       if (!memory.read64(at)) return this.#abort(at, ipa);
       this.#stats.reads++;
-      let dlo = memory.lo;
-      let dhi = memory.hi;
-      if (range.bigEndian) [dlo, dhi] = [swap(dhi), swap(dlo)];
+      let dlo = memory.lo | 0;
+      let dhi = memory.hi | 0;
+      if (range.bigEndian) {
+        dlo = swap(memory.hi);
+        dhi = swap(memory.lo);
+      }
       if ((dlo & D_VALID) === 0) return this.#refuse(EVENT.F_TRANSLATION, ipa, INVALID_AT[level + 1]!);
-      if (level === 3 ? (dlo & D_TYPE) === 0 : (dlo & D_TYPE) === 0 && level < range.minBlockLevel)
-        return this.#refuse(EVENT.F_TRANSLATION, ipa, `level ${level} takes no block`);
-      if (level === 3 || (dlo & D_TYPE) === 0)
-        return this.#leaf(ste, range, ipa, level, shift, at, dlo, dhi, need, keep, mayDirty);
+      if (level === 3 || (dlo & D_TYPE) === 0) {
+        if ((dlo & D_TYPE) === 0 && (level === 3 || level < range.minBlockLevel))
+          return this.#refuse(EVENT.F_TRANSLATION, ipa, 'a block where none is allowed');
+        return this.#leaf(ste, ipa, level, at, dlo, dhi, need, keep, mayDirty);
+      }
       const next = outputAddress(range, dlo, dhi, range.granuleShift);
-      if (next >= range.outputLimit)
-        return this.#refuse(EVENT.F_ADDR_SIZE, ipa, `level ${level} points beyond the output size`);
-      if (ste.s2Haft && (dlo & D_AF) === 0 && !this.#update(range, at, dlo, dhi, dlo | D_AF, dhi)) {
+      if (next >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, ipa, 'next table beyond the output size');
+      if (ste.s2Haft && (dlo & D_AF) === 0 && !this.#swap(range, at, dlo, dhi, dlo | D_AF)) {
         if (this.#aborted) return this.#abort(at, ipa);
         if (++tries < UPDATE_TRIES) continue; // software changed it meanwhile: look again
         return this.#refuse(EVENT.F_ACCESS, ipa, 'the descriptor keeps changing under its update');
       }
+      keepPointer(this.#walkCache, ste.s2Number, page, topOf(hi), shift, level + 1, next);
       level++;
       shift -= range.stride;
-      mask = 2 ** range.stride - 1;
+      mask = range.mask;
       table = next;
-      const size = CLASS_OF_SHIFT[shift + range.stride]!;
-      const meta = ((hi >>> 12) & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | WORLD_META;
-      this.#walkCache.insert(((lo >>> 12) | (hi << 20)) & PAGE_MASK[size]!, meta, ste.vmid, level, table / 4096);
     }
   }
 
   #leaf(
     ste: StreamConfig,
-    range: TableRange,
     ipa: number,
     level: number,
-    leafShift: number,
     at: number,
     dlo: number,
     dhi: number,
@@ -177,114 +181,91 @@ export class Stage2 {
     keep: boolean,
     mayDirty: boolean,
   ): boolean {
+    const range = ste.range2;
     for (let tries = 0; tries < UPDATE_TRIES; tries++) {
-      const base = outputAddress(range, dlo, dhi, leafShift);
+      const shift = range.granuleShift + (3 - level) * range.stride;
+      const base = outputAddress(range, dlo, dhi, shift);
       if (base >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, ipa, 'output beyond S2PS');
       let wantLo = dlo;
       if ((dlo & D_AF) === 0) {
         if (ste.s2Ha) wantLo |= D_AF;
         else if (!ste.s2Affd) return this.#refuse(EVENT.F_ACCESS, ipa, 'AF=0');
       }
+      let permissions = stage2Permissions(dlo, dhi, this.#xnx);
       const clean = ste.s2Hd && (dhi & D_DBM) !== 0 && (dlo & D_S2AP_WRITE) === 0;
-      let permissions = stage2Permissions(dlo, dhi, this.#features.xnx);
-      if (
-        clean &&
-        mayDirty &&
-        (need & PERM_WRITE) !== 0 &&
-        (permissions | PERM_WRITE | need) === (permissions | PERM_WRITE)
-      ) {
+      if (clean && mayDirty && (need & PERM_WRITE) !== 0 && ((permissions | PERM_WRITE) & need) === need) {
         wantLo |= D_S2AP_WRITE;
         permissions |= PERM_WRITE;
       }
-      if (wantLo !== dlo) {
-        if (!this.#update(range, at, dlo, dhi, wantLo, dhi)) {
-          if (this.#aborted) return this.#abort(at, ipa);
-          dlo = this.#memory.lo;
-          dhi = this.#memory.hi;
-          if (range.bigEndian) [dlo, dhi] = [swap(dhi), swap(dlo)];
-          if ((dlo & D_VALID) === 0) return this.#refuse(EVENT.F_TRANSLATION, ipa, INVALID_AT[level + 1]!);
-          continue;
-        }
-        dlo = wantLo;
+      if (wantLo !== dlo && !this.#swap(range, at, dlo, dhi, wantLo)) {
+        if (this.#aborted) return this.#abort(at, ipa);
+        dlo = range.bigEndian ? swap(this.#memory.hi) : this.#memory.lo | 0;
+        dhi = range.bigEndian ? swap(this.#memory.lo) : this.#memory.hi | 0;
+        if ((dlo & D_VALID) === 0 || (level === 3) !== ((dlo & D_TYPE) !== 0))
+          return this.#refuse(EVENT.F_TRANSLATION, ipa, 'the descriptor changed under its update');
+        continue;
       }
-      this.#found(ste, range, ipa, level, leafShift, base, dlo, dhi, permissions, keep);
-      if ((permissions & need) !== need) return this.#refuse(EVENT.F_PERMISSION, ipa, 'S2AP or XN');
-      return true;
+      this.#found(ste, ipa, level, shift, base, dlo, dhi, permissions, clean, keep);
+      return (permissions & need) === need || this.#refuse(EVENT.F_PERMISSION, ipa, 'S2AP or XN');
     }
     return this.#refuse(EVENT.F_ACCESS, ipa, 'the descriptor keeps changing under its update');
   }
 
   #found(
     ste: StreamConfig,
-    range: TableRange,
     ipa: number,
     level: number,
-    leafShift: number,
+    shift: number,
     base: number,
     dlo: number,
     dhi: number,
     permissions: number,
+    clean: boolean,
     keep: boolean,
   ): void {
-    let shift = leafShift;
-    const run = range.contiguousShift[level] ?? 0;
-    if ((dhi & D_CONTIGUOUS) !== 0 && run !== 0 && run <= range.inputBits) {
-      base -= base % 2 ** run;
-      shift = run;
+    const range = ste.range2;
+    if ((dhi & D_CONTIGUOUS) !== 0) {
+      const run = range.contiguousShift[level] ?? 0;
+      if (run !== 0 && run <= range.inputBits) {
+        base = alignDown(base, run);
+        shift = run;
+      }
     }
-    const stillClean = ste.s2Hd && (dhi & D_DBM) !== 0 && (permissions & PERM_WRITE) === 0;
-    const sh = range.layout === LAYOUT_DS ? 3 : shareabilityOf(dlo);
+    const memAttr = memAttrOf(dlo);
     const bits =
       PERM_ALL |
       (permissions << BITS_S2_SHIFT) |
-      (memAttrOf(dlo) << BITS_ATTR_SHIFT) |
-      (sh << BITS_SH_SHIFT) |
-      (stillClean ? BITS_S2_CLEAN : 0) |
+      (clean && (permissions & PERM_WRITE) === 0 ? BITS_S2_CLEAN : 0) |
+      (memAttr < FIRST_NORMAL ? BITS_S2_DEVICE : 0) |
       ((level + 1) << BITS_LEVEL_SHIFT) |
       (range.tlbiTg << BITS_TG_SHIFT);
     this.bits = bits;
     this.shift = shift;
-    this.pa = base + (ipa % 2 ** shift);
+    this.pa = base + lowBits(ipa, shift);
+    this.attributes = attributesOf(memAttr, range.layout === LAYOUT_DS ? ste.s2Sh0 : shareabilityOf(dlo));
     if (!keep) return;
+    const iotlb = this.#iotlb;
     const size = CLASS_OF_SHIFT[shift]!;
-    const top = (ipa / 2 ** 44) | 0;
-    const meta = (top & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | WORLD_META;
-    this.#iotlb.insert(((ipa / 4096) | 0) & PAGE_MASK[size]!, meta, ste.vmid, bits, base / 4096);
+    const meta =
+      ste.s2Number | ((topOf((ipa * 2 ** -32) | 0) & TOP_MASK[size]!) << META_TOP_SHIFT) | (size << META_CLASS_SHIFT);
+    const handle = iotlb.insert(((ipa * 2 ** -12) | 0) & PAGE_MASK[size]!, meta, bits, base * 2 ** -12);
+    iotlb.attributes[iotlb.indexOf(handle)] = this.attributes;
   }
 
-  /** The handle of the walk cache's entry nearest to the leaf, or -1. */
-  #deepest(range: TableRange, vmid: number, page: number, top: number): number {
-    const cache = this.#walkCache;
-    let reach = range.granuleShift + range.stride;
-    for (let level = 3; level > range.startLevel; level--) {
-      const size = CLASS_OF_SHIFT[reach]!;
-      if ((cache.present & (1 << size)) !== 0) {
-        const handle = cache.find(
-          page & PAGE_MASK[size]!,
-          (top & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | WORLD_META,
-          vmid,
-        );
-        if (handle >= 0) return handle;
-      }
-      reach += range.stride;
-    }
-    return -1;
+  /** Swaps a descriptor's lower word atomically. False if it was not what was read, or on an abort. */
+  #swap(range: TableRange, at: number, lo: number, hi: number, newLo: number): boolean {
+    const memory = this.#memory;
+    const big = range.bigEndian;
+    this.#aborted = !(big
+      ? memory.compareExchange64(at, swap(hi), swap(lo), swap(hi), swap(newLo))
+      : memory.compareExchange64(at, lo >>> 0, hi >>> 0, newLo >>> 0, hi >>> 0));
+    if (this.#aborted) return false;
+    return big
+      ? memory.lo === swap(hi) && memory.hi === swap(lo)
+      : (memory.lo | 0) === (lo | 0) && (memory.hi | 0) === (hi | 0);
   }
 
-  #aborted = false;
-
-  /** Swaps a descriptor atomically. False if it was not what was read, which `memory` then holds, or on an abort. */
-  #update(range: TableRange, at: number, lo: number, hi: number, newLo: number, newHi: number): boolean {
-    this.#aborted = false;
-    if (range.bigEndian) [lo, hi, newLo, newHi] = [swap(hi), swap(lo), swap(newHi), swap(newLo)];
-    if (!this.#memory.compareExchange64(at, lo >>> 0, hi >>> 0, newLo >>> 0, newHi >>> 0)) {
-      this.#aborted = true;
-      return false;
-    }
-    return this.#memory.lo === lo >>> 0 && this.#memory.hi === hi >>> 0;
-  }
-
-  #refuse(code: number, ipa: number, reason = 'not permitted'): false {
+  #refuse(code: number, ipa: number, reason: string): false {
     this.#fault.setStage2(code, ipa, reason);
     return false;
   }

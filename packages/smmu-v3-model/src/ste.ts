@@ -6,7 +6,7 @@ import { hex } from '@smmu/platform';
 import { STE } from '@smmu/spec';
 import { decodeAddressBits, type ModelFeatures } from './features.ts';
 import { hasGranule, maxTxsz, shape, stage2StartFault, stage2StartLevel, TableRange, TG0_SHIFT } from './tableRange.ts';
-import { WORLD_E2H, WORLD_EL1, WORLD_EL2 } from './tagCache.ts';
+import { WORLD_E2H, WORLD_EL1, WORLD_EL2 } from './tagNumbers.ts';
 
 export const CONFIG_BYPASS = 4;
 export const CONFIG_S1 = 5;
@@ -36,6 +36,8 @@ export class StreamConfig {
   strw = 0;
   world: number = WORLD_EL1;
   vmid = 0;
+  /** Tag number of the VMID's stage 2. */
+  s2Number = 0;
   /** 0 keeps what comes in; 2 and 3 override. Writes stay data. */
   privCfg = 0;
   instCfg = 0;
@@ -44,6 +46,8 @@ export class StreamConfig {
   shCfg = 1;
   allocCfg = 0;
   readonly range2: TableRange = new TableRange();
+  /** Shareability of stage 2 leaves where descriptors have no room for it (S2DS). */
+  s2Sh0 = 0;
   s2Ptw = false;
   s2Affd = false;
   s2Ha = false;
@@ -147,6 +151,7 @@ function readStage1(ste: StreamConfig, words: Uint32Array, f: ModelFeatures): st
 function readStage2(ste: StreamConfig, words: Uint32Array, f: ModelFeatures): string {
   ste.s2S = STE.S2S.get(words, 0);
   ste.s2R = STE.S2R.get(words, 0);
+  ste.s2Sh0 = STE.S2SH0.get(words, 0);
   ste.s2Affd = STE.S2AFFD.get(words, 0);
   ste.s2Ptw = STE.S2PTW.get(words, 0);
   ste.s2Fwb = f.fwb && STE.S2FWB.get(words, 0);

@@ -7,7 +7,9 @@ import { CR2, EVENT, L1STD, STRTAB_BASE, STRTAB_BASE_CFG } from '@smmu/spec';
 import type { ConfigCache } from './configCache.ts';
 import type { Fault } from './fault.ts';
 import type { ModelFeatures } from './features.ts';
+import { alignDown } from './powers.ts';
 import { decodeSte, type StreamConfig } from './ste.ts';
+import { type TagNumbers, WORLD_S2 } from './tagNumbers.ts';
 
 const FMT_TWO_LEVEL = 1; // others act as linear
 const SPLITS: readonly number[] = [6, 8, 10]; // others act as 6
@@ -18,6 +20,7 @@ export class StreamTable {
   readonly #features: ModelFeatures;
   readonly #cache: ConfigCache;
   readonly #fault: Fault;
+  readonly #numbers: TagNumbers;
   readonly #words: Uint32Array = new Uint32Array(16);
   // The base registers, worked out when SMMUEN was set: they are locked while it is.
   #base = 0;
@@ -32,12 +35,14 @@ export class StreamTable {
     features: ModelFeatures,
     cache: ConfigCache,
     fault: Fault,
+    numbers: TagNumbers,
   ) {
     this.#memory = memory;
     this.#registers = registers;
     this.#features = features;
     this.#cache = cache;
     this.#fault = fault;
+    this.#numbers = numbers;
   }
 
   /** Takes STRTAB_BASE, STRTAB_BASE_CFG and CR2.E2H in. */
@@ -51,8 +56,10 @@ export class StreamTable {
     this.#cache.splitBits = this.#split;
     this.#log2Size = Math.min(LOG2SIZE.of(cfg), f.sidBits);
     const log2Bytes = this.#twoLevel ? Math.max(6, this.#log2Size - this.#split + 3) : this.#log2Size + 6;
-    this.#base = alignDown(STRTAB_BASE.fields.ADDR.get(this.#registers, STRTAB_BASE.offset / 4), 2 ** log2Bytes);
-    this.#e2h = CR2.fields.E2H.of(this.#registers[CR2.offset / 4]!);
+    this.#base = alignDown(STRTAB_BASE.fields.ADDR.get(this.#registers, STRTAB_BASE.offset / 4), log2Bytes);
+    const e2h = CR2.fields.E2H.of(this.#registers[CR2.offset / 4]!);
+    if (e2h !== this.#e2h) this.#cache.clear(); // what was read says which of the two EL2 worlds it is in
+    this.#e2h = e2h;
   }
 
   /** The STE of a stream, from the cache or memory, legal or not. Null: the fault says why there is none. */
@@ -73,7 +80,7 @@ export class StreamTable {
     if (span === 0 || span > 11) return this.#bad(`L1STD.Span=${span}: no leaf table`);
     if (span > this.#split + 1) return this.#bad(`L1STD.Span=${span} above SPLIT+1=${this.#split + 1}`);
     if (low >= 2 ** (span - 1)) return this.#bad(`StreamID beyond the leaf table of 2^${span - 1}`);
-    const leaf = alignDown(L1STD.L2Ptr.get(l1stdWords, 0), 2 ** (5 + span));
+    const leaf = alignDown(L1STD.L2Ptr.get(l1stdWords, 0), 5 + span);
     return this.#read(sid, leaf + low * 64);
   }
 
@@ -100,6 +107,7 @@ export class StreamTable {
       words[i * 2 + 1] = this.#memory.hi;
     }
     const ste = decodeSte(sid, words, this.#features, this.#e2h);
+    if (ste.stage2) ste.s2Number = this.#numbers.of(WORLD_S2, 0, ste.vmid);
     if (this.#features.cacheInvalidConfig || ste.illegal === '') this.#cache.keepSte(sid, ste);
     return ste;
   }
@@ -116,4 +124,3 @@ export class StreamTable {
 }
 
 const l1stdWords = new Uint32Array(2);
-const alignDown = (address: number, bytes: number): number => address - (address % bytes);

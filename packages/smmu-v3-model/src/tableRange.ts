@@ -3,6 +3,7 @@
  * Worked out once when a CD or STE is read. IHI 0070 §3.4, §5.2, §5.4; Arm DDI 0487 D8.2.
  */
 import type { Granule, ModelFeatures } from './features.ts';
+import { CLASS_OF_SHIFT } from './tagCache.ts';
 
 /** How a descriptor holds output address bits [51:48]. */
 export const LAYOUT_48 = 0;
@@ -27,8 +28,12 @@ export class TableRange {
   /** False: CD.EPDx, or the world has one range only. A miss in the TLB is then F_TRANSLATION. */
   walkable = false;
   granuleShift = 12;
+  /** The granule as a class of tagCache.ts. */
+  pageClass = 0;
   /** Address bits that a full table indexes. */
   stride = 9;
+  /** Index mask of a full table. */
+  mask = 511;
   inputBits = 48;
   startLevel = 0;
   /** Lowest address bit that the first table's index uses. */
@@ -70,7 +75,9 @@ export function shape(range: TableRange, f: ModelFeatures, given: RangeShape): v
   const startLevel = given.startLevel ?? 4 - Math.max(1, Math.ceil((inputBits - granuleShift) / stride));
   range.walkable = true;
   range.granuleShift = granuleShift;
+  range.pageClass = CLASS_OF_SHIFT[granuleShift]!;
   range.stride = stride;
+  range.mask = 2 ** stride - 1;
   range.inputBits = inputBits;
   range.startLevel = startLevel;
   range.startShift = granuleShift + (3 - startLevel) * stride;

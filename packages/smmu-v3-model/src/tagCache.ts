@@ -2,9 +2,10 @@
  * A set-associative cache in typed arrays: what the IOTLB and the walk caches are made of. IHI 0070 §3.17 says what a
  * tag holds; an entry stays until an invalidation that covers it, or until its set needs the room.
  *
- * An entry's tag is three words. `page`: input address [43:12], cut to the entry's size. `meta`: input address [63:44],
- * the size class, the stream world, a global mark. `id`: ASID and VMID. A set of four entries is one cache line, ordered
- * page ×4, meta ×4, id ×4, bits ×4, so that a look-up touches little memory. The bits and the frame are the owner's.
+ * A tag is two words. `page`: input address [43:12], cut to the entry's size. `meta`: the number that stands for stream
+ * world, ASID and VMID (tagNumbers.ts), input address [52:44], the size class, a global mark. Addresses beyond 52 bits
+ * are sign extensions or faults, so bit 52 stands for all above it. A set of four entries is one cache line, ordered
+ * page ×4, meta ×4, frame ×4, bits ×4: a hit touches nothing else.
  */
 
 /** Address bits that the entries of a class leave open: granules, blocks, contiguous runs and table reaches. */
@@ -12,46 +13,44 @@ export const CLASS_SHIFT: readonly number[] = [12, 14, 16, 21, 25, 29, 30, 34, 3
 
 /** Class by the number of address bits; a shift that no class has is the caller's mistake and gives class 0. */
 export const CLASS_OF_SHIFT: Uint8Array = new Uint8Array(64);
-/** Masks for the words `page` and `meta` of a tag, by class. */
+/** Masks for `page`, and for the address bits in `meta`, by class. */
 export const PAGE_MASK: Int32Array = new Int32Array(16);
 export const TOP_MASK: Int32Array = new Int32Array(16);
 for (const [index, shift] of CLASS_SHIFT.entries()) {
   CLASS_OF_SHIFT[shift] = index;
   PAGE_MASK[index] = shift >= 44 ? 0 : -(2 ** (shift - 12));
-  TOP_MASK[index] = shift > 44 ? 0xfffff & -(2 ** (shift - 44)) : 0xfffff;
+  TOP_MASK[index] = shift > 44 ? 0x1ff & -(2 ** (shift - 44)) : 0x1ff;
 }
 
-/** In `meta`: address [63:44]. */
-export const META_TOP = 0xfffff;
-export const META_CLASS_SHIFT = 20;
-export const META_CLASS: number = 0xf << META_CLASS_SHIFT;
-export const META_WORLD_SHIFT = 24;
-export const META_WORLD: number = 7 << META_WORLD_SHIFT;
-/** Marks an entry that every ASID of its ASID set may use. */
-export const META_GLOBAL: number = 1 << 27;
+/** In `meta`, from the bottom: the tag number, address [52:44], the class. */
+export const META_NUMBER = 0xffff;
+export const META_TOP_SHIFT = 16;
+export const META_CLASS_SHIFT = 25;
+/** Marks an entry that every ASID of its ASID set may use. Its tag number is that of ASID 0. */
+export const META_GLOBAL: number = 1 << 29;
 /** CD.ASET of a global entry: global entries are shared only inside one ASID set. */
-export const META_ASET: number = 1 << 28;
-const META_VALID = 1 << 30;
+export const META_ASET: number = 1 << 30;
+const META_VALID = 1 << 31;
 
-/** Whose translations an entry holds. IHI 0070 §3.17: part of every tag. */
-export const WORLD_EL1 = 0;
-/** Stage 2 alone: the input is an IPA. */
-export const WORLD_S2 = 1;
-export const WORLD_EL2 = 2;
-export const WORLD_E2H = 3;
+/** Frame bits [39:32] lie in `bits`, whose other bits are the owner's. */
+export const FRAME_HI_SHIFT = 12;
+const FRAME_HI: number = 0xff << FRAME_HI_SHIFT;
 
 /** Whether an invalidation covers the entry with that handle. */
 export type EntryFilter = (handle: number) => boolean;
 
-const ID_BUCKETS = 4096;
+/** The address part of `meta`, from the upper word of an input address. */
+export const topOf = (hi: number): number => (hi >>> 12) & 0x1ff;
+
+/** Whether the address fits a tag: below 2^52, or the sign extension of such. */
+export const fitsTag = (hi: number): boolean => (hi + 0x10_0000) >>> 0 < 0x20_0000;
 
 export class TagCache {
-  /** Sixteen words a set. A handle is the index of an entry's `page`; `meta`, `id`, `bits` follow at +4, +8, +12. */
+  /** Sixteen words a set. A handle is the index of an entry's `page`; `meta`, `frame`, `bits` follow at +4, +8, +12. */
   readonly tags: Int32Array;
-  /** 4 KiB frame numbers. */
-  readonly frames: Float64Array;
-  /** For entries of both stages the IPA, which a stage 2 permission fault reports. */
+  /** Beside the sets, by {@link indexOf}: what only misses and faults look at. */
   readonly ipas: Float64Array;
+  readonly attributes: Uint16Array;
   /** One bit for each class that has entries, those of global ones 16 higher. */
   present = 0;
   /** Entries in use. */
@@ -61,8 +60,8 @@ export class TagCache {
   readonly #flag: number;
   readonly #shift: number;
   readonly #live: Int32Array = new Int32Array(32);
-  /** Entries by ASID and VMID, hashed: an invalidation of an ASID that has none does not look further. */
-  readonly #byId: Int32Array = new Int32Array(ID_BUCKETS);
+  /** Entries by tag number: an invalidation of an ASID that has none does not look further. */
+  #byNumber: Int32Array = new Int32Array(256);
   readonly #victim: Uint8Array;
 
   /**
@@ -70,112 +69,100 @@ export class TagCache {
    * @param flag - Bits to count in {@link flagged}.
    */
   constructor(entries: number, flag = 0) {
-    this.#flag = flag;
     const sets = entries / 4;
+    this.#flag = flag;
     this.#shift = 32 - Math.log2(sets);
     this.tags = new Int32Array(sets * 16);
-    this.frames = new Float64Array(entries);
     this.ipas = new Float64Array(entries);
+    this.attributes = new Uint16Array(entries);
     this.#victim = new Uint8Array(sets);
   }
 
   /** The handle of the entry with that tag, or -1. `meta` without the valid mark. */
-  find(page: number, meta: number, id: number): number {
+  find(page: number, meta: number): number {
     const tags = this.tags;
+    const at = (Math.imul(page ^ (meta << 14), 0x9e3779b1) >>> this.#shift) << 4;
     meta |= META_VALID;
-    const at = this.#set(page, meta, id);
-    if (tags[at] === page && tags[at + 4] === meta && tags[at + 8] === id) return at;
-    if (tags[at + 1] === page && tags[at + 5] === meta && tags[at + 9] === id) return at + 1;
-    if (tags[at + 2] === page && tags[at + 6] === meta && tags[at + 10] === id) return at + 2;
-    if (tags[at + 3] === page && tags[at + 7] === meta && tags[at + 11] === id) return at + 3;
+    if (tags[at] === page && tags[at + 4] === meta) return at;
+    if (tags[at + 1] === page && tags[at + 5] === meta) return at + 1;
+    if (tags[at + 2] === page && tags[at + 6] === meta) return at + 2;
+    if (tags[at + 3] === page && tags[at + 7] === meta) return at + 3;
     return -1;
   }
 
   /**
-   * The handle of an entry of any size for an address, or -1. `meta` holds world and ASID set only.
-   * @param first - The class to try first.
+   * The handle of an entry for an address, of another size than `tried` or global, or -1.
+   * @param page - Input address [43:12].
+   * @param number - Tag number, and that of ASID 0 for global entries.
+   * @param aset - META_ASET if the ASID set is 1.
    */
-  findAny(page: number, top: number, meta: number, id: number, first: number): number {
-    const world = meta & META_WORLD;
-    let handle = this.find(
-      page & PAGE_MASK[first]!,
-      (top & TOP_MASK[first]!) | (first << META_CLASS_SHIFT) | world,
-      id,
-    );
-    if (handle >= 0) return handle;
-    let rest = this.present & ~(1 << first);
-    while (rest !== 0) {
+  findOther(page: number, hi: number, number: number, globalNumber: number, aset: number, tried: number): number {
+    const top = topOf(hi);
+    for (let rest = this.present & ~(1 << tried); rest !== 0; rest &= rest - 1) {
       const bit = 31 - Math.clz32(rest & -rest);
-      rest &= rest - 1;
       const size = bit & 15;
-      const key = (top & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | (bit >= 16 ? meta | META_GLOBAL : world);
-      handle = this.find(page & PAGE_MASK[size]!, key, bit >= 16 ? id & 0xffff : id);
+      const key = ((top & TOP_MASK[size]!) << META_TOP_SHIFT) | (size << META_CLASS_SHIFT);
+      const handle = this.find(
+        page & PAGE_MASK[size]!,
+        bit < 16 ? key | number : key | globalNumber | META_GLOBAL | aset,
+      );
       if (handle >= 0) return handle;
     }
     return -1;
   }
 
-  /** Puts an entry in, over one with the same tag or else over the set's next victim. Returns its handle. */
-  insert(page: number, meta: number, id: number, bits: number, frame: number): number {
+  /**
+   * Puts an entry in, over one with the same tag or else over the set's next victim. Returns its handle.
+   * @param frame - 4 KiB frame number.
+   */
+  insert(page: number, meta: number, bits: number, frame: number): number {
     const tags = this.tags;
+    const at = (Math.imul(page ^ (meta << 14), 0x9e3779b1) >>> this.#shift) << 4;
     meta |= META_VALID;
-    const at = this.#set(page, meta, id);
-    let way = -1;
-    for (let i = 0; i < 4; i++) {
-      if (tags[at + 4 + i] === 0) way = i;
-      else if (tags[at + i] === page && tags[at + 4 + i] === meta && tags[at + 8 + i] === id) {
-        this.flagged += this.#isFlagged(bits) - this.#isFlagged(tags[at + 12 + i]!);
-        tags[at + 12 + i] = bits;
-        this.frames[(at >>> 2) + i] = frame;
-        return at + i;
+    let handle = at + (this.#victim[at >>> 4]! & 3);
+    for (let entry = at; entry < at + 4; entry++) {
+      if (tags[entry + 4] === 0) handle = entry;
+      else if (tags[entry] === page && tags[entry + 4] === meta) {
+        handle = entry;
+        break;
       }
     }
-    if (way < 0) {
-      way = this.#victim[at >>> 4]! & 3;
-      this.#victim[at >>> 4] = way + 1;
-      this.remove(at + way);
-    }
-    const handle = at + way;
+    this.#victim[at >>> 4] = handle + 1;
+    const before = tags[handle + 4]!;
     tags[handle] = page;
     tags[handle + 4] = meta;
-    tags[handle + 8] = id;
-    tags[handle + 12] = bits;
-    this.frames[(at >>> 2) + way] = frame;
-    const kind = kindOf(meta);
-    this.#live[kind]!++;
-    this.present |= 1 << kind;
-    this.#byId[bucket(id)]!++;
-    this.count++;
-    this.flagged += this.#isFlagged(bits);
+    tags[handle + 8] = frame | 0;
+    const old = tags[handle + 12]!;
+    tags[handle + 12] = (bits & ~FRAME_HI) | ((frame * 2 ** -32) << FRAME_HI_SHIFT);
+    // Kind and number mostly stay what they were: only a change has to be counted.
+    if (((before ^ meta) & COUNTED) !== 0 || ((old ^ bits) & this.#flag) !== 0) this.#count(before, old, meta, bits);
     return handle;
   }
 
+  /** Number of the entry for {@link ipas} and {@link attributes}. */
+  indexOf(handle: number): number {
+    return ((handle >>> 4) << 2) | (handle & 3);
+  }
+
   frameOf(handle: number): number {
-    return this.frames[((handle >>> 4) << 2) | (handle & 3)]!;
+    return (this.tags[handle + 8]! >>> 0) + ((this.tags[handle + 12]! & FRAME_HI) >>> FRAME_HI_SHIFT) * 2 ** 32;
   }
 
-  ipaOf(handle: number): number {
-    return this.ipas[((handle >>> 4) << 2) | (handle & 3)]!;
-  }
-
-  setIpa(handle: number, ipa: number): void {
-    this.ipas[((handle >>> 4) << 2) | (handle & 3)] = ipa;
+  shiftOf(handle: number): number {
+    return CLASS_SHIFT[(this.tags[handle + 4]! >>> META_CLASS_SHIFT) & 15]!;
   }
 
   /** Drops one entry. */
   remove(handle: number): void {
     const tags = this.tags;
-    const kind = kindOf(tags[handle + 4]!);
+    const meta = tags[handle + 4]!;
     tags[handle + 4] = 0;
-    if (--this.#live[kind]! === 0) this.present &= ~(1 << kind);
-    this.#byId[bucket(tags[handle + 8]!)]!--;
-    this.count--;
-    this.flagged -= this.#isFlagged(tags[handle + 12]!);
+    this.#count(meta, tags[handle + 12]!, 0, 0);
   }
 
-  /** Entries whose ASID and VMID may be these: an upper bound, 0 if there are none. */
-  mayHold(id: number): number {
-    return this.#byId[bucket(id)]!;
+  /** Entries of a tag number. */
+  holds(number: number): number {
+    return this.#byNumber[number] ?? 0;
   }
 
   /** Drops every entry that `covers` says yes to. */
@@ -193,21 +180,39 @@ export class TagCache {
   clear(): void {
     this.tags.fill(0);
     this.#live.fill(0);
-    this.#byId.fill(0);
+    this.#byNumber.fill(0);
     this.present = 0;
     this.count = 0;
     this.flagged = 0;
   }
 
-  #isFlagged(bits: number): number {
-    return (bits & this.#flag) === 0 ? 0 : 1;
+  /** Keeps the counters when an entry's place changes hands. A `meta` of 0 is no entry. */
+  #count(before: number, oldBits: number, after: number, newBits: number): void {
+    if (before !== 0) {
+      const kind = kindOf(before);
+      if (--this.#live[kind]! === 0) this.present &= ~(1 << kind);
+      this.#byNumber[before & META_NUMBER]!--;
+      this.count--;
+      if ((oldBits & this.#flag) !== 0) this.flagged--;
+    }
+    if (after === 0) return;
+    const kind = kindOf(after);
+    this.#live[kind]!++;
+    this.present |= 1 << kind;
+    const number = after & META_NUMBER;
+    if (number >= this.#byNumber.length) this.#grow(number);
+    this.#byNumber[number]!++;
+    this.count++;
+    if ((newBits & this.#flag) !== 0) this.flagged++;
   }
 
-  #set(page: number, meta: number, id: number): number {
-    const mixed = Math.imul((page + Math.imul(id, 0x2c1b3c6d)) ^ (meta >>> META_CLASS_SHIFT), 0x9e3779b1);
-    return (mixed >>> this.#shift) << 4;
+  #grow(number: number): void {
+    const larger = new Int32Array(2 * 2 ** Math.ceil(Math.log2(number + 1)));
+    larger.set(this.#byNumber);
+    this.#byNumber = larger;
   }
 }
 
+/** What of `meta` the counters go by: validity, kind, number. */
+const COUNTED = META_VALID | META_GLOBAL | (15 << META_CLASS_SHIFT) | META_NUMBER;
 const kindOf = (meta: number): number => ((meta >>> META_CLASS_SHIFT) & 15) | ((meta & META_GLOBAL) === 0 ? 0 : 16);
-const bucket = (id: number): number => (id ^ (id >>> 16)) & (ID_BUCKETS - 1);

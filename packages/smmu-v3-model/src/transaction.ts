@@ -12,12 +12,15 @@ import type { ModelFeatures } from './features.ts';
 import type { Stage2 } from './stage2.ts';
 import type { StreamConfig } from './ste.ts';
 import type { StreamTable } from './streamTable.ts';
-import { CLASS_SHIFT, META_CLASS, META_CLASS_SHIFT, PAGE_MASK, type TagCache, WORLD_EL2 } from './tagCache.ts';
+import { fitsTag, META_TOP_SHIFT, type TagCache, topOf } from './tagCache.ts';
+import { type TagNumbers, WORLD_EL2 } from './tagNumbers.ts';
 import { offsetOf, type Stage1 } from './walk.ts';
 import type { WalkStats } from './walkStats.ts';
 
 /** Context cache: direct mapped, a power of two. */
 const SLOTS = 256;
+/** Tag numbers that a new context may need. */
+const TAGS_OF_CONTEXT = 3;
 
 /** What a translator works with. */
 export interface TranslatorParts {
@@ -30,6 +33,7 @@ export interface TranslatorParts {
   readonly stage1: Stage1;
   readonly stage2: Stage2;
   readonly walkStats: WalkStats;
+  readonly numbers: TagNumbers;
 }
 
 export class Translator {
@@ -44,6 +48,7 @@ export class Translator {
   ste: StreamConfig | null = null;
   context: Context | null = null;
   readonly #features: ModelFeatures;
+  readonly #outputLimit: number;
   readonly #cache: ConfigCache;
   readonly #streamTable: StreamTable;
   readonly #contextTable: ContextTable;
@@ -51,11 +56,13 @@ export class Translator {
   readonly #stage1: Stage1;
   readonly #stage2: Stage2;
   readonly #walkStats: WalkStats;
+  readonly #numbers: TagNumbers;
   readonly #slots: Context[] = new Array<Context>(SLOTS).fill(NO_CONTEXT);
   #generation = -1;
 
   constructor(parts: TranslatorParts) {
     this.#features = parts.features;
+    this.#outputLimit = 2 ** parts.features.oasBits;
     this.fault = parts.fault;
     this.#cache = parts.configCache;
     this.#streamTable = parts.streamTable;
@@ -64,6 +71,7 @@ export class Translator {
     this.#stage1 = parts.stage1;
     this.#stage2 = parts.stage2;
     this.#walkStats = parts.walkStats;
+    this.#numbers = parts.numbers;
   }
 
   /**
@@ -79,22 +87,25 @@ export class Translator {
     if (this.#generation !== this.#cache.generation) this.#flushContexts();
     const context = this.#slots[(sid ^ Math.imul(ssid, 5)) & (SLOTS - 1)]!;
     if (context.sid !== sid || context.ssid !== ssid || context.special) return this.#slow(sid, ssid, lo, hi, access);
-    const first = context.pageClass;
-    const page = ((lo >>> 12) | (hi << 20)) & PAGE_MASK[first]!;
-    const meta = (hi >>> 12) | (first << META_CLASS_SHIFT) | context.world;
-    const handle = this.#iotlb.find(page, meta, context.id);
-    if (handle >= 0) {
-      const bits = this.#iotlb.tags[handle + 12]!;
+    const iotlb = this.#iotlb;
+    const page = (lo >>> 12) | (hi << 20);
+    const handle = iotlb.find(page & context.pageMask, context.meta | (topOf(hi) << META_TOP_SHIFT));
+    if (handle >= 0 && fitsTag(hi)) {
+      const bits = iotlb.tags[handle + 12]!;
       if ((bits & (bits >>> BITS_S2_SHIFT) & NEEDS[access]!) !== 0) {
         this.hits++;
-        this.pa = this.#iotlb.frameOf(handle) * 4096 + (lo & context.offsetMask);
+        this.pa = iotlb.frameOf(handle) * 4096 + (lo & context.offsetMask);
         return true;
       }
     }
-    return this.#slow(sid, ssid, lo, hi, access);
+    this.access = access;
+    this.ste = context.ste;
+    this.context = context;
+    if (context.cd === null) return this.#stage2Only(context, lo, hi, access);
+    return this.#other(context, lo, hi, access, handle);
   }
 
-  /** Everything but a hit on a page of an ordinary stream. */
+  /** Streams out of the ordinary, and those not seen before. */
   #slow(sid: number, ssid: number, lo: number, hi: number, access: number): boolean {
     this.access = access;
     this.ste = null;
@@ -103,7 +114,7 @@ export class Translator {
     if (context === null) return false;
     this.access = access = (access & context.accessAnd) | context.accessOr;
     if (context.kind === KIND_ABORT) {
-      this.fault.set(0, `STE.Config=${context.ste.config} aborts without a record`);
+      this.fault.set(0, 'STE.Config=0xx aborts without a record');
       return false;
     }
     if (context.kind === KIND_BYPASS) return this.#bypass(lo, hi);
@@ -121,21 +132,22 @@ export class Translator {
       this.context = known;
       return known;
     }
+    this.#numbers.reserve(TAGS_OF_CONTEXT);
     const ste = this.#streamTable.lookup(sid);
     if (ste === null) return null;
     this.ste = ste;
     if (ste.illegal !== '') return this.#refuse(EVENT.C_BAD_STE, ste.illegal);
     let context: Context;
-    if (ste.config === 0) context = new Context(sid, ssid, ste, null);
+    if (ste.config === 0) context = new Context(sid, ssid, ste, null, this.#numbers);
     else {
       const index = this.#contextTable.select(ste, ssid);
       if (index === INDEX_FAULT) return null;
-      if (!ste.stage1 || index === INDEX_BYPASS) context = new Context(sid, ssid, ste, null);
+      if (!ste.stage1 || index === INDEX_BYPASS) context = new Context(sid, ssid, ste, null, this.#numbers);
       else {
         const cd = this.#contextTable.lookup(ste, index);
         if (cd === null) return null;
         if (cd.illegal !== '') return this.#refuse(EVENT.C_BAD_CD, cd.illegal);
-        context = new Context(sid, ssid, ste, cd);
+        context = new Context(sid, ssid, ste, cd, this.#numbers);
       }
     }
     this.context = context;
@@ -145,7 +157,7 @@ export class Translator {
   /** Neither stage: the address itself, if the output can hold it. */
   #bypass(lo: number, hi: number): boolean {
     const address = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
-    if (address < 2 ** this.#features.oasBits) {
+    if (address < this.#outputLimit) {
       this.pa = address;
       return true;
     }
@@ -156,14 +168,14 @@ export class Translator {
 
   #stage2Only(context: Context, lo: number, hi: number, access: number): boolean {
     const ipa = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
-    if (ipa >= 2 ** this.#features.oasBits) {
+    if (ipa >= this.#outputLimit) {
       // Stage 1 is bypassed, so what exceeds the IPA size is a stage 1 fault (§3.4).
       this.fault.set(EVENT.F_ADDR_SIZE, `address beyond the intermediate size of ${this.#features.oasBits} bits`);
       this.fault.bypass = true;
       return false;
     }
     const walks = this.#walkStats.walks;
-    const done = this.#stage2.translate(context.ste, ipa, NEEDS[access & 7]!, true);
+    const done = this.#stage2.translate(context.ste, ipa, NEEDS[access & 7]!, true, true);
     if (this.#walkStats.walks === walks) this.hits++;
     else this.misses++;
     this.pa = this.#stage2.pa;
@@ -179,22 +191,35 @@ export class Translator {
       this.fault.set(EVENT.F_TRANSLATION, `E0PD${upper ? 1 : 0}=1 and the access is unprivileged`);
       return false;
     }
-    const meta = context.world | context.aset;
-    const handle = this.#iotlb.findAny((lo >>> 12) | (hi << 20), hi >>> 12, meta, context.id, context.pageClass);
-    if (handle >= 0) {
-      const bits = this.#iotlb.tags[handle + 12]!;
+    const page = ((lo >>> 12) | (hi << 20)) & context.pageMask;
+    return this.#other(context, lo, hi, access, this.#iotlb.find(page, context.meta | (topOf(hi) << META_TOP_SHIFT)));
+  }
+
+  /** An address whose page has no entry that allows the access at `handle`: other sizes, then the tables. */
+  #other(context: Context, lo: number, hi: number, access: number, handle: number): boolean {
+    const iotlb = this.#iotlb;
+    if ((iotlb.present & ~(1 << context.pageClass)) !== 0 && handle < 0)
+      handle = iotlb.findOther(
+        (lo >>> 12) | (hi << 20),
+        hi,
+        context.number,
+        context.globalNumber,
+        context.aset,
+        context.pageClass,
+      );
+    if (handle >= 0 && fitsTag(hi)) {
+      const bits = iotlb.tags[handle + 12]!;
       const need = NEEDS[access & 7]!;
       if ((bits & (bits >>> BITS_S2_SHIFT) & need) !== 0) {
         this.hits++;
-        const shift = CLASS_SHIFT[(this.#iotlb.tags[handle + 4]! & META_CLASS) >>> META_CLASS_SHIFT]!;
-        this.pa = this.#iotlb.frameOf(handle) * 4096 + offsetOf(lo, hi, shift);
+        this.pa = iotlb.frameOf(handle) * 4096 + offsetOf(lo, hi, iotlb.shiftOf(handle));
         return true;
       }
       if (!this.#mayBecomeWritable(bits, need)) {
         this.hits++;
         return this.#denied(bits, need, handle, lo, hi);
       }
-      this.#iotlb.remove(handle); // writable once hardware marks it dirty: look at the descriptor
+      iotlb.remove(handle); // writable once hardware marks it dirty: look at the descriptor
     }
     this.misses++;
     if (!this.#stage1.translate(context, lo, hi, access)) return false;
@@ -215,12 +240,9 @@ export class Translator {
     if ((bits & need) === 0 || (bits & BITS_NESTED) === 0)
       this.fault.set(EVENT.F_PERMISSION, 'cached: AP, XN, PAN or WXN');
     else {
-      const shift = CLASS_SHIFT[(this.#iotlb.tags[handle + 4]! & META_CLASS) >>> META_CLASS_SHIFT]!;
-      this.fault.setStage2(
-        EVENT.F_PERMISSION,
-        this.#iotlb.ipaOf(handle) + offsetOf(lo, hi, shift),
-        'cached: S2AP or XN',
-      );
+      const offset = offsetOf(lo, hi, this.#iotlb.shiftOf(handle));
+      const ipa = this.#iotlb.ipas[this.#iotlb.indexOf(handle)]! + offset;
+      this.fault.setStage2(EVENT.F_PERMISSION, ipa, 'cached: S2AP or XN');
     }
     return false;
   }

@@ -11,7 +11,7 @@ import { EVENT, S1_LEAF } from '@smmu/spec';
 import { combineAttributes, combineShareability } from './attributes.ts';
 import type { ContextConfig } from './cd.ts';
 import type { Context } from './context.ts';
-import { FETCH_NEED, isStage2Device } from './contextTable.ts';
+import { FETCH_NEED } from './contextTable.ts';
 import {
   D_AF,
   D_AP_READ_ONLY,
@@ -22,47 +22,50 @@ import {
   isStage1Clean,
   LIMITS,
   outputAddress,
+  permissionKey,
   shareabilityOf,
-  stage1Permissions,
   swap,
 } from './descriptor.ts';
 import {
+  attributesOf,
   BITS_ASET,
-  BITS_ATTR_SHIFT,
   BITS_FRAGMENT,
   BITS_LEVEL_SHIFT,
   BITS_NESTED,
   BITS_S1_CLEAN,
+  BITS_S2_ALL,
   BITS_S2_CLEAN,
-  BITS_S2_SHIFT,
-  BITS_SH_SHIFT,
+  BITS_S2_DEVICE,
   BITS_TG_SHIFT,
   NEEDS,
-  PERM_ALL,
   PERM_WRITE,
 } from './entryBits.ts';
 import { CLASS_TT, type Fault } from './fault.ts';
+import { alignDown } from './powers.ts';
 import { INVALID_AT, type Stage2, UPDATE_TRIES } from './stage2.ts';
 import { LAYOUT_DS, type TableRange } from './tableRange.ts';
 import {
   CLASS_OF_SHIFT,
   META_CLASS_SHIFT,
   META_GLOBAL,
+  META_TOP_SHIFT,
   PAGE_MASK,
   type TagCache,
   TOP_MASK,
-  WORLD_EL2,
+  topOf,
 } from './tagCache.ts';
+import { deepest, keepPointer, POINTER_LEVEL } from './walkCache.ts';
 import type { WalkStats } from './walkStats.ts';
 
 /** A stage 1 descriptor update is a privileged data write at stage 2. */
 const UPDATE_NEED = 0b010000;
 
 export class Stage1 {
-  /** What {@link translate} found. */
+  /** What {@link translate} found: the address, IOTLB bits, log2 of the bytes over which it holds, type and shareability. */
   pa = 0;
   bits = 0;
   shift = 12;
+  attributes = 0;
   /** Before stage 2; the result itself if there is none. */
   ipa = 0;
   readonly #memory: PhysicalMemory;
@@ -71,10 +74,10 @@ export class Stage1 {
   readonly #stage2: Stage2;
   readonly #fault: Fault;
   readonly #stats: WalkStats;
-  // The address under translation and its context: fields, because a walk is too hot for a record of its own.
+  // The address under translation: members, because every step of a walk needs them.
   #lo = 0;
   #hi = 0;
-  #limits = 0;
+  #aborted = false;
 
   constructor(
     memory: PhysicalMemory,
@@ -94,111 +97,96 @@ export class Stage1 {
 
   /**
    * Walks for an address that no cached translation answers, and keeps what it finds.
-   * @param lo - Input address, bits [31:0]; the top byte already as TBI makes it.
+   * @param lo - Input address, bits [31:0].
+   * @param hi - Bits [63:32], the top byte already as TBI makes it.
    * @param access - As in fault.ts, after the stream's overrides.
    */
   translate(context: Context, lo: number, hi: number, access: number): boolean {
     const cd = context.cd!;
-    const upper = (hi & 0x80_0000) !== 0 && context.ste.world !== WORLD_EL2;
+    const upper = (hi & 0x80_0000) !== 0 && context.twoRanges;
     const range = upper ? cd.range1 : cd.range0;
     if (!range.walkable)
       return this.#refuse(
         EVENT.F_TRANSLATION,
-        upper ? 'EPD1=1: no walks of the upper half' : 'EPD0=1: no walks of the lower half',
+        upper ? 'EPD1=1: the upper half has no walks' : 'EPD0=1: the lower half has no walks',
       );
-    if (!inRange(lo, hi, range.inputBits, upper))
-      return this.#refuse(EVENT.F_TRANSLATION, `address outside ${range.inputBits} bits`);
+    if (!inRange(lo, hi, range.inputBits, upper)) return this.#refuse(EVENT.F_TRANSLATION, 'address beyond TxSZ');
     this.#stats.walks++;
     this.#lo = lo;
     this.#hi = hi;
-    return this.#walk(context, cd, range, access);
-  }
-
-  #walk(context: Context, cd: ContextConfig, range: TableRange, access: number): boolean {
-    const lo = this.#lo;
-    const hi = this.#hi;
     const memory = this.#memory;
-    const nested = context.nested;
+    const page = (lo >>> 12) | (hi << 20);
     let level = range.startLevel;
     let shift = range.startShift;
     let mask = range.startMask;
     let table = range.table;
     let limits = 0;
     let tries = 0;
-    const cached = this.#deepest(context, range, (lo >>> 12) | (hi << 20), hi >>> 12);
+    const cached = deepest(this.#walkCache, range, context.number, page, topOf(hi));
     if (cached >= 0) {
       const bits = this.#walkCache.tags[cached + 12]!;
-      level = bits & 3;
+      level = bits & POINTER_LEVEL;
       limits = bits & LIMITS;
       shift = range.granuleShift + (3 - level) * range.stride;
-      mask = 2 ** range.stride - 1;
+      mask = range.mask;
       table = this.#walkCache.frameOf(cached) * 4096;
     }
     for (;;) {
       const index = (shift < 32 ? (lo >>> shift) | (hi << (32 - shift)) : hi >>> (shift - 32)) & mask;
       let at = table + index * 8;
-      if (nested) {
+      if (context.nested) {
         if (!this.#locate(context, at, FETCH_NEED)) return false;
         at = this.#stage2.pa;
       }
       if (!memory.read64(at)) return this.#abort(at);
       this.#stats.reads++;
-      let dlo = memory.lo;
-      let dhi = memory.hi;
+      let dlo = memory.lo | 0;
+      let dhi = memory.hi | 0;
       if (range.bigEndian) {
         dlo = swap(memory.hi);
         dhi = swap(memory.lo);
       }
       if ((dlo & D_VALID) === 0) return this.#refuse(EVENT.F_TRANSLATION, INVALID_AT[level + 1]!);
-      if ((dlo & D_TYPE) === 0 && (level === 3 || level < range.minBlockLevel))
-        return this.#refuse(EVENT.F_TRANSLATION, `level ${level} takes no block`);
       if (level === 3 || (dlo & D_TYPE) === 0) {
-        this.#limits = limits;
-        return this.#leaf(context, cd, range, level, shift, at, table + index * 8, dlo, dhi, access);
+        if ((dlo & D_TYPE) === 0 && (level === 3 || level < range.minBlockLevel))
+          return this.#refuse(EVENT.F_TRANSLATION, 'a block where none is allowed');
+        return this.#leaf(context, range, level, limits, at, table + index * 8, dlo, dhi, access);
       }
       const next = outputAddress(range, dlo, dhi, range.granuleShift);
-      if (next >= range.outputLimit)
-        return this.#refuse(EVENT.F_ADDR_SIZE, `level ${level} points beyond the output size`);
+      if (next >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, 'next table beyond the output size');
       if (cd.haft && (dlo & D_AF) === 0) {
-        if (nested && !this.#locate(context, table + index * 8, UPDATE_NEED)) return false;
-        if (!this.#swap(range, at, dlo, dhi, (dlo | D_AF) >>> 0)) {
+        if (context.nested && !this.#locate(context, table + index * 8, UPDATE_NEED)) return false;
+        if (!this.#swap(range, at, dlo, dhi, dlo | D_AF)) {
           if (this.#aborted) return this.#abort(at);
           if (++tries < UPDATE_TRIES) continue; // software changed it meanwhile: look again
           return this.#refuse(EVENT.F_ACCESS, 'the descriptor keeps changing under its update');
         }
       }
       if (!range.had) limits |= dhi & LIMITS;
+      keepPointer(this.#walkCache, context.number, page, topOf(hi), shift, limits | (level + 1), next);
       level++;
       shift -= range.stride;
-      mask = 2 ** range.stride - 1;
+      mask = range.mask;
       table = next;
-      const size = CLASS_OF_SHIFT[shift + range.stride]!;
-      const meta = ((hi >>> 12) & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | context.world;
-      this.#walkCache.insert(
-        ((lo >>> 12) | (hi << 20)) & PAGE_MASK[size]!,
-        meta,
-        context.id,
-        limits | level,
-        table / 4096,
-      );
     }
   }
 
+  /** Access flag and permissions of a leaf, with the updates that hardware makes; then what follows from it. */
   #leaf(
     context: Context,
-    cd: ContextConfig,
     range: TableRange,
     level: number,
-    shift: number,
+    limits: number,
     at: number,
     atIpa: number,
     dlo: number,
     dhi: number,
     access: number,
   ): boolean {
-    const twoLevels = context.ste.world !== WORLD_EL2;
-    const limits = this.#limits;
+    const cd = context.cd!;
+    const need = NEEDS[access & 7]!;
     for (let tries = 0; tries < UPDATE_TRIES; tries++) {
+      const shift = range.granuleShift + (3 - level) * range.stride;
       const base = outputAddress(range, dlo, dhi, shift);
       if (base >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, 'output beyond the intermediate size');
       let wantLo = dlo;
@@ -206,139 +194,117 @@ export class Stage1 {
         if (cd.ha) wantLo |= D_AF;
         else if (!cd.affd) return this.#refuse(EVENT.F_ACCESS, 'AF=0');
       }
-      const clean = cd.hd && isStage1Clean(dlo, dhi, limits);
-      const granted = stage1Permissions(dlo, dhi, limits, cd, twoLevels, clean);
-      const need = NEEDS[access & 7]!;
-      const dirties = clean && (need & PERM_WRITE) !== 0 && (granted & need) === need;
-      if (dirties) wantLo &= ~D_AP_READ_ONLY;
+      let clean = cd.hd && isStage1Clean(dlo, dhi, limits);
+      let permissions = cd.permissions[permissionKey(dlo, dhi, limits, clean)]!;
+      if (clean) {
+        if ((need & PERM_WRITE) !== 0 && (permissions & need) !== 0) {
+          wantLo &= ~D_AP_READ_ONLY;
+          clean = false;
+        } else permissions &= ~PERM_WRITE;
+      }
       if (wantLo !== dlo) {
         if (context.nested && !this.#locate(context, atIpa, UPDATE_NEED)) return false;
-        if (!this.#swap(range, at, dlo, dhi, wantLo >>> 0)) {
+        if (!this.#swap(range, at, dlo, dhi, wantLo)) {
           if (this.#aborted) return this.#abort(at);
-          dlo = range.bigEndian ? swap(this.#memory.hi) : this.#memory.lo;
-          dhi = range.bigEndian ? swap(this.#memory.lo) : this.#memory.hi;
+          dlo = range.bigEndian ? swap(this.#memory.hi) : this.#memory.lo | 0;
+          dhi = range.bigEndian ? swap(this.#memory.lo) : this.#memory.hi | 0;
           if ((dlo & D_VALID) === 0 || (level === 3) !== ((dlo & D_TYPE) !== 0))
-            return this.#refuse(EVENT.F_TRANSLATION, `level ${level} descriptor changed under its update`);
+            return this.#refuse(EVENT.F_TRANSLATION, 'the descriptor changed under its update');
           continue;
         }
       }
-      const permissions = clean && !dirties ? granted & ~PERM_WRITE : granted;
-      return this.#finish(context, cd, range, level, shift, base, dlo, dhi, permissions, clean && !dirties, access);
+      const bits =
+        permissions |
+        (clean ? BITS_S1_CLEAN : 0) |
+        (cd.aset ? BITS_ASET : 0) |
+        ((level + 1) << BITS_LEVEL_SHIFT) |
+        (range.tlbiTg << BITS_TG_SHIFT);
+      return this.#finish(context, range, level, shift, base, dlo, dhi, bits, need);
     }
     return this.#refuse(EVENT.F_ACCESS, 'the descriptor keeps changing under its update');
   }
 
-  /** Permissions, then stage 2 of the result, then the cache. */
+  /** The verdict on permissions, stage 2 of the result, and the cache. */
   #finish(
     context: Context,
-    cd: ContextConfig,
     range: TableRange,
     level: number,
-    leafShift: number,
+    shift: number,
     base: number,
     dlo: number,
     dhi: number,
-    permissions: number,
-    clean: boolean,
-    access: number,
+    bits: number,
+    need: number,
   ): boolean {
-    let shift = leafShift;
-    const run = range.contiguousShift[level] ?? 0;
-    if ((dhi & D_CONTIGUOUS) !== 0 && run !== 0 && run <= range.inputBits) {
-      base -= base % 2 ** run;
-      shift = run;
+    const cd = context.cd!;
+    if ((dhi & D_CONTIGUOUS) !== 0) {
+      const run = range.contiguousShift[level] ?? 0;
+      if (run !== 0 && run <= range.inputBits) {
+        base = alignDown(base, run);
+        shift = run;
+      }
     }
-    const need = NEEDS[access & 7]!;
-    const refused = (permissions & need) !== need;
-    const attribute = mairByte(cd, S1_LEAF.AttrIndx.of(dlo));
+    const type = mairByte(cd, S1_LEAF.AttrIndx.of(dlo));
     const share = range.layout === LAYOUT_DS ? (range === cd.range1 ? cd.sh1 : cd.sh0) : shareabilityOf(dlo);
-    let bits =
-      permissions |
-      (clean ? BITS_S1_CLEAN : 0) |
-      (cd.aset ? BITS_ASET : 0) |
-      ((level + 1) << BITS_LEVEL_SHIFT) |
-      (range.tlbiTg << BITS_TG_SHIFT);
     const ipa = base + offsetOf(this.#lo, this.#hi, shift);
     this.ipa = ipa;
-    if (!context.nested) {
-      bits |= (PERM_ALL << BITS_S2_SHIFT) | (attribute << BITS_ATTR_SHIFT) | (share << BITS_SH_SHIFT);
-      this.#keep(context, dlo, shift, bits, base, 0);
-      this.pa = ipa;
-      this.bits = bits;
-      this.shift = shift;
-      return refused ? this.#refuse(EVENT.F_PERMISSION, 'AP, XN, PAN or WXN') : true;
+    this.shift = shift;
+    if (context.nested) {
+      if ((bits & need) === 0) return this.#refuse(EVENT.F_PERMISSION, 'AP, XN, PAN or WXN');
+      return this.#nest(context, dlo, bits, need, type, share);
     }
-    if (refused) return this.#refuse(EVENT.F_PERMISSION, 'AP, XN, PAN or WXN');
+    this.pa = ipa;
+    this.bits = bits | BITS_S2_ALL;
+    this.attributes = attributesOf(type, share);
+    this.#keep(context, dlo, base);
+    return (bits & need) !== 0 || this.#refuse(EVENT.F_PERMISSION, 'AP, XN, PAN or WXN');
+  }
+
+  /** Takes the result of stage 1 through stage 2 and keeps both in one. */
+  #nest(context: Context, dlo: number, bits: number, need: number, type: number, share: number): boolean {
     const stage2 = this.#stage2;
-    if (!stage2.translate(context.ste, ipa, need, false)) return false;
-    const memAttr = (stage2.bits >>> BITS_ATTR_SHIFT) & 15;
-    const combined = combineAttributes(attribute, memAttr, context.ste.s2Fwb);
-    const fragment = stage2.shift < shift;
-    if (fragment) shift = stage2.shift;
-    bits |=
-      (stage2.bits & ((PERM_ALL << BITS_S2_SHIFT) | BITS_S2_CLEAN)) |
-      (combined << BITS_ATTR_SHIFT) |
-      BITS_NESTED |
-      (combineShareability(combined, share, (stage2.bits >>> BITS_SH_SHIFT) & 3) << BITS_SH_SHIFT) |
-      (fragment ? BITS_FRAGMENT : 0);
+    const { ipa } = this;
+    if (!stage2.translate(context.ste, ipa, need, false, true)) return false;
+    const combined = combineAttributes(type, stage2.attributes & 15, context.ste.s2Fwb);
+    bits |= (stage2.bits & (BITS_S2_ALL | BITS_S2_CLEAN | BITS_S2_DEVICE)) | BITS_NESTED;
+    if (stage2.shift < this.shift) {
+      bits |= BITS_FRAGMENT;
+      this.shift = stage2.shift;
+    }
     this.pa = stage2.pa;
     this.bits = bits;
-    this.shift = shift;
-    this.#keep(context, dlo, shift, bits, stage2.pa - (stage2.pa % 2 ** shift), ipa - (ipa % 2 ** shift));
+    this.attributes = attributesOf(combined, combineShareability(combined, share, stage2.attributes >>> 8));
+    const handle = this.#keep(context, dlo, alignDown(stage2.pa, this.shift));
+    this.#iotlb.ipas[this.#iotlb.indexOf(handle)] = alignDown(ipa, this.shift);
     return true;
   }
 
-  #keep(context: Context, dlo: number, shift: number, bits: number, base: number, ipa: number): void {
-    const size = CLASS_OF_SHIFT[shift]!;
-    let meta = ((this.#hi >>> 12) & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | context.world;
-    let id = context.id;
-    if ((dlo & D_NG) === 0 && context.ste.world !== WORLD_EL2) {
-      meta |= META_GLOBAL | context.aset;
-      id &= 0xffff;
-    }
-    const handle = this.#iotlb.insert(
-      ((this.#lo >>> 12) | (this.#hi << 20)) & PAGE_MASK[size]!,
-      meta,
-      id,
-      bits,
-      base / 4096,
-    );
-    if (context.nested) this.#iotlb.setIpa(handle, ipa);
+  #keep(context: Context, dlo: number, base: number): number {
+    const iotlb = this.#iotlb;
+    const hi = this.#hi;
+    const size = CLASS_OF_SHIFT[this.shift]!;
+    const global = (dlo & D_NG) === 0 && context.twoRanges;
+    const meta =
+      ((topOf(hi) & TOP_MASK[size]!) << META_TOP_SHIFT) |
+      (size << META_CLASS_SHIFT) |
+      (global ? context.globalNumber | META_GLOBAL | context.aset : context.number);
+    const handle = iotlb.insert(((this.#lo >>> 12) | (hi << 20)) & PAGE_MASK[size]!, meta, this.bits, base * 2 ** -12);
+    iotlb.attributes[iotlb.indexOf(handle)] = this.attributes;
+    return handle;
   }
 
   /** Stage 2 for a descriptor of stage 1: a fault is of class TT. */
   #locate(context: Context, ipa: number, need: number): boolean {
     const stage2 = this.#stage2;
     const fault = this.#fault;
-    if (!stage2.translate(context.ste, ipa, need, true)) {
-      fault.klass = CLASS_TT;
-      fault.tableRead = need === FETCH_NEED;
-      return false;
+    if (stage2.translate(context.ste, ipa, need, true, true)) {
+      if (!context.ste.s2Ptw || (stage2.bits & BITS_S2_DEVICE) === 0) return true;
+      fault.setStage2(EVENT.F_PERMISSION, ipa, 'S2PTW=1 and stage 2 maps the table as Device');
     }
-    if (!context.ste.s2Ptw || !isStage2Device(stage2.bits)) return true;
-    fault.setStage2(EVENT.F_PERMISSION, ipa, 'S2PTW=1 and stage 2 maps the table as Device');
     fault.klass = CLASS_TT;
     fault.tableRead = need === FETCH_NEED;
     return false;
   }
-
-  /** The handle of the walk cache's entry nearest to the leaf, or -1. */
-  #deepest(context: Context, range: TableRange, page: number, top: number): number {
-    const cache = this.#walkCache;
-    let reach = range.granuleShift + range.stride;
-    for (let level = 3; level > range.startLevel; level--) {
-      const size = CLASS_OF_SHIFT[reach]!;
-      if ((cache.present & (1 << size)) !== 0) {
-        const meta = (top & TOP_MASK[size]!) | (size << META_CLASS_SHIFT) | context.world;
-        const handle = cache.find(page & PAGE_MASK[size]!, meta, context.id);
-        if (handle >= 0) return handle;
-      }
-      reach += range.stride;
-    }
-    return -1;
-  }
-
-  #aborted = false;
 
   /** Swaps a descriptor's lower word atomically. False if it was not what was read, or on an abort. */
   #swap(range: TableRange, at: number, lo: number, hi: number, newLo: number): boolean {
@@ -346,9 +312,11 @@ export class Stage1 {
     const big = range.bigEndian;
     this.#aborted = !(big
       ? memory.compareExchange64(at, swap(hi), swap(lo), swap(hi), swap(newLo))
-      : memory.compareExchange64(at, lo, hi, newLo, hi));
+      : memory.compareExchange64(at, lo >>> 0, hi >>> 0, newLo >>> 0, hi >>> 0));
     if (this.#aborted) return false;
-    return big ? memory.lo === swap(hi) && memory.hi === swap(lo) : memory.lo === lo >>> 0 && memory.hi === hi >>> 0;
+    return big
+      ? memory.lo === swap(hi) && memory.hi === swap(lo)
+      : (memory.lo | 0) === (lo | 0) && (memory.hi | 0) === (hi | 0);
   }
 
   #refuse(code: number, reason: string): false {
@@ -368,13 +336,13 @@ const mairByte = (cd: ContextConfig, index: number): number =>
 
 /** The address's bits below `shift`. */
 export function offsetOf(lo: number, hi: number, shift: number): number {
-  if (shift < 32) return lo & (2 ** shift - 1);
-  return (lo >>> 0) + (hi & (2 ** (shift - 32) - 1)) * 2 ** 32;
+  if (shift < 32) return lo & ((1 << shift) - 1);
+  return (lo >>> 0) + (hi & ((1 << (shift - 32)) - 1)) * 2 ** 32;
 }
 
 /** Whether all address bits from `bits` up equal bit 55: all clear in the lower half, all set in the upper. */
 export function inRange(lo: number, hi: number, bits: number, upper: boolean): boolean {
-  if (bits < 32) return upper ? lo >> bits === -1 && (hi | 0) === -1 : lo >>> bits === 0 && (hi | 0) === 0;
-  if (bits === 32) return (hi | 0) === (upper ? -1 : 0);
-  return (hi | 0) >> (bits - 32) === (upper ? -1 : 0);
+  if (bits > 32) return hi >> (bits - 32) === (upper ? -1 : 0);
+  if ((hi | 0) !== (upper ? -1 : 0)) return false;
+  return bits === 32 || lo >> bits === (upper ? -1 : 0) || (!upper && lo >>> bits === 0);
 }

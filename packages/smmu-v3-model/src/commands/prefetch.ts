@@ -9,24 +9,30 @@ const MOST = 64;
 export const prefetch: readonly Handler[] = [
   {
     opcode: OPCODE.CMD_PREFETCH_CONFIG,
-    legal: (words) => !CMD_PREFETCH_CONFIG.SSec.get(words, 0),
-    run(words, { enabled, translator }) {
+    deferrable: false,
+    legal: (words, base) => !CMD_PREFETCH_CONFIG.SSec.get(words, base),
+    run(words, base, { enabled, translator }) {
       if (!enabled) return;
-      const ssid = CMD_PREFETCH_CONFIG.SSV.get(words, 0) ? CMD_PREFETCH_CONFIG.SubstreamID.get(words, 0) : NO_SUBSTREAM;
-      translator.resolve(CMD_PREFETCH_CONFIG.StreamID.get(words, 0), ssid);
+      const ssid = CMD_PREFETCH_CONFIG.SSV.get(words, base)
+        ? CMD_PREFETCH_CONFIG.SubstreamID.get(words, base)
+        : NO_SUBSTREAM;
+      translator.resolve(CMD_PREFETCH_CONFIG.StreamID.get(words, base), ssid);
     },
   },
   {
     opcode: OPCODE.CMD_PREFETCH_ADDR,
-    legal: (words) => !CMD_PREFETCH_ADDR.SSec.get(words, 0),
-    run(words, { enabled, translator }) {
+    deferrable: false,
+    legal: (words, base) => !CMD_PREFETCH_ADDR.SSec.get(words, base),
+    run(words, base, { enabled, translator }) {
       if (!enabled) return;
-      const sid = CMD_PREFETCH_ADDR.StreamID.get(words, 0);
-      const ssid = CMD_PREFETCH_ADDR.SSV.get(words, 0) ? CMD_PREFETCH_ADDR.SubstreamID.get(words, 0) : NO_SUBSTREAM;
-      const count = Math.min(MOST, 2 ** CMD_PREFETCH_ADDR.Size.get(words, 0));
-      const step = 2 ** (12 + CMD_PREFETCH_ADDR.Stride.get(words, 0));
-      let lo = CMD_PREFETCH_ADDR.Addr.getLo(words, 0);
-      let hi = CMD_PREFETCH_ADDR.Addr.getHi(words, 0);
+      const sid = CMD_PREFETCH_ADDR.StreamID.get(words, base);
+      const ssid = CMD_PREFETCH_ADDR.SSV.get(words, base)
+        ? CMD_PREFETCH_ADDR.SubstreamID.get(words, base)
+        : NO_SUBSTREAM;
+      const count = Math.min(MOST, 2 ** CMD_PREFETCH_ADDR.Size.get(words, base));
+      const step = 2 ** (12 + CMD_PREFETCH_ADDR.Stride.get(words, base));
+      let lo = CMD_PREFETCH_ADDR.Addr.getLo(words, base);
+      let hi = CMD_PREFETCH_ADDR.Addr.getHi(words, base);
       for (let i = 0; i < count; i++) {
         translator.translate(sid, ssid, lo, hi, 0);
         const sum = lo + (step % 2 ** 32);

@@ -5,18 +5,20 @@ import type { Handler } from './command.ts';
 export const resume: readonly Handler[] = [
   {
     opcode: OPCODE.CMD_RESUME,
-    legal: (words, { stallModel }) => stallModel !== 1 && !CMD_RESUME.SSec.get(words, 0),
-    run(words, { features, stalls }) {
+    deferrable: false,
+    legal: (words, base, { stallModel }) => stallModel !== 1 && !CMD_RESUME.SSec.get(words, base),
+    run(words, base, { features, stalls }) {
       const { StreamID, STAG, Ac, Ab } = CMD_RESUME;
-      const abort = Ab.get(words, 0) || features.termAbortOnly;
-      stalls.resume(StreamID.get(words, 0), STAG.get(words, 0), Ac.get(words, 0), abort);
+      const abort = Ab.get(words, base) || features.termAbortOnly;
+      stalls.resume(StreamID.get(words, base), STAG.get(words, base), Ac.get(words, base), abort);
     },
   },
   {
     opcode: OPCODE.CMD_STALL_TERM,
-    legal: (words, { stallModel }) => stallModel !== 1 && !CMD_STALL_TERM.SSec.get(words, 0),
-    run(words, { stalls }) {
-      stalls.terminateStream(CMD_STALL_TERM.StreamID.get(words, 0));
+    deferrable: false,
+    legal: (words, base, { stallModel }) => stallModel !== 1 && !CMD_STALL_TERM.SSec.get(words, base),
+    run(words, base, { stalls }) {
+      stalls.terminateStream(CMD_STALL_TERM.StreamID.get(words, base));
     },
   },
 ];

@@ -5,7 +5,8 @@
 import { CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID, CMD_TLBI_NH_VA, OPCODE } from '@smmu/spec';
 import type { ModelFeatures } from '../features.ts';
 import { ANY_ASID, type Span } from '../invalidate.ts';
-import { WORLD_E2H, WORLD_EL1, WORLD_EL2 } from '../tagCache.ts';
+import { topOf } from '../tagCache.ts';
+import { WORLD_E2H, WORLD_EL1, WORLD_EL2 } from '../tagNumbers.ts';
 import type { CommandTarget, Handler } from './command.ts';
 
 const TG_16K = 2;
@@ -13,56 +14,58 @@ const TG_16K = 2;
 const ALL_BYTES = 2 ** 64;
 
 /** The level hint that counts: none without a granule, and the 16 KiB granule has no level 1 leaves without DS. */
-function effectiveTtl(words: Uint32Array, f: ModelFeatures): number {
-  const tg = CMD_TLBI_NH_VA.TG.get(words, 0);
-  const ttl = CMD_TLBI_NH_VA.TTL.get(words, 0);
+function effectiveTtl(words: Uint32Array, base: number, f: ModelFeatures): number {
+  const tg = CMD_TLBI_NH_VA.TG.get(words, base);
+  const ttl = CMD_TLBI_NH_VA.TTL.get(words, base);
   return tg === TG_16K && ttl === 1 && !f.ds ? 0 : ttl;
 }
 
 /** By-address commands: a granule without any range or level is illegal (§4.4.1). */
-function isRangeLegal(words: Uint32Array, f: ModelFeatures): boolean {
-  if (!f.rangeInv || CMD_TLBI_NH_VA.TG.get(words, 0) === 0) return true;
+function isRangeLegal(words: Uint32Array, base: number, f: ModelFeatures): boolean {
+  if (!f.rangeInv || CMD_TLBI_NH_VA.TG.get(words, base) === 0) return true;
   return (
-    CMD_TLBI_NH_VA.NUM.get(words, 0) !== 0 || CMD_TLBI_NH_VA.SCALE.get(words, 0) !== 0 || effectiveTtl(words, f) !== 0
+    CMD_TLBI_NH_VA.NUM.get(words, base) !== 0 ||
+    CMD_TLBI_NH_VA.SCALE.get(words, base) !== 0 ||
+    effectiveTtl(words, base, f) !== 0
   );
 }
 
 /** Reads which addresses a by-address command covers. Bit 55 stands for the bits above it, as under top-byte-ignore. */
-function readSpan(words: Uint32Array, f: ModelFeatures, span: Span, isIpa: boolean): void {
-  const lo = CMD_TLBI_NH_VA.Addr.getLo(words, 0);
-  let hi = CMD_TLBI_NH_VA.Addr.getHi(words, 0);
+function readSpan(words: Uint32Array, base: number, f: ModelFeatures, span: Span, isIpa: boolean): void {
+  const lo = CMD_TLBI_NH_VA.Addr.getLo(words, base);
+  let hi = CMD_TLBI_NH_VA.Addr.getHi(words, base);
   if (isIpa || (hi & 0x80_0000) === 0) hi &= 0xff_ffff;
   else hi |= 0xff00_0000;
   span.page = (lo >>> 12) | (hi << 20);
-  span.top = hi >>> 12;
-  span.leaf = CMD_TLBI_NH_VA.Leaf.get(words, 0);
-  const tg = f.rangeInv ? CMD_TLBI_NH_VA.TG.get(words, 0) : 0;
+  span.top = topOf(hi);
+  span.leaf = CMD_TLBI_NH_VA.Leaf.get(words, base);
+  const tg = f.rangeInv ? CMD_TLBI_NH_VA.TG.get(words, base) : 0;
   span.tg = tg;
   span.bytes = 0;
   span.ttl = 0;
   if (tg === 0) return;
-  span.ttl = effectiveTtl(words, f);
-  const scale = Math.min(39, f.ds ? CMD_TLBI_NH_VA.SCALE.get(words, 0) : CMD_TLBI_NH_VA.SCALE.get(words, 0) & 31);
+  span.ttl = effectiveTtl(words, base, f);
+  const scale = Math.min(39, f.ds ? CMD_TLBI_NH_VA.SCALE.get(words, base) : CMD_TLBI_NH_VA.SCALE.get(words, base) & 31);
   const granule = 2 ** (10 + 2 * tg);
-  span.bytes = Math.min(ALL_BYTES, (CMD_TLBI_NH_VA.NUM.get(words, 0) + 1) * 2 ** scale * granule);
+  span.bytes = Math.min(ALL_BYTES, (CMD_TLBI_NH_VA.NUM.get(words, base) + 1) * 2 ** scale * granule);
 }
 
 /** VMIDs are tags only with stage 2; 8-bit ones have no upper byte. */
-function vmidOf(words: Uint32Array, f: ModelFeatures): number {
+function vmidOf(words: Uint32Array, base: number, f: ModelFeatures): number {
   if (!f.stage2) return 0;
-  return CMD_TLBI_NH_ALL.VMID.get(words, 0) & (f.vmid16 ? 0xffff : 0xff);
+  return CMD_TLBI_NH_ALL.VMID.get(words, base) & (f.vmid16 ? 0xffff : 0xff);
 }
 
-const asidOf = (words: Uint32Array, f: ModelFeatures): number =>
-  CMD_TLBI_NH_ASID.ASID.get(words, 0) & (f.asid16 ? 0xffff : 0xff);
+const asidOf = (words: Uint32Array, base: number, f: ModelFeatures): number =>
+  CMD_TLBI_NH_ASID.ASID.get(words, base) & (f.asid16 ? 0xffff : 0xff);
 
-const hasStage1 = (_: Uint32Array, f: ModelFeatures): boolean => f.stage1;
-const hasStage2 = (_: Uint32Array, f: ModelFeatures): boolean => f.stage2;
-const hasHyp = (_: Uint32Array, f: ModelFeatures): boolean => f.hyp;
+const hasStage1 = (_: Uint32Array, _base: number, f: ModelFeatures): boolean => f.stage1;
+const hasStage2 = (_: Uint32Array, _base: number, f: ModelFeatures): boolean => f.stage2;
+const hasHyp = (_: Uint32Array, _base: number, f: ModelFeatures): boolean => f.hyp;
 
 /** CMD_TLBI_EL2_VA and VAA: of the world that CR2.E2H chooses. */
-function el2Address(words: Uint32Array, target: CommandTarget, asid: number): void {
-  readSpan(words, target.features, target.span, false);
+function el2Address(words: Uint32Array, base: number, target: CommandTarget, asid: number): void {
+  readSpan(words, base, target.features, target.span, false);
   target.invalidator.address(target.e2h ? WORLD_E2H : WORLD_EL2, 0, target.e2h ? asid : 0, target.span);
 }
 
@@ -71,71 +74,76 @@ export const tlbi: readonly Handler[] = [
     opcode: OPCODE.CMD_TLBI_NH_ALL,
     deferrable: true,
     legal: hasStage1,
-    run: (words, { features, invalidator }) => invalidator.stage1OfVmid(vmidOf(words, features)),
+    run: (words, base, { features, invalidator }) => invalidator.stage1OfVmid(vmidOf(words, base, features)),
   },
   {
     opcode: OPCODE.CMD_TLBI_NH_ASID,
     deferrable: true,
     legal: hasStage1,
-    run: (words, { features, invalidator }) =>
-      invalidator.asid(WORLD_EL1, vmidOf(words, features), asidOf(words, features)),
+    run: (words, base, { features, invalidator }) =>
+      invalidator.asid(WORLD_EL1, vmidOf(words, base, features), asidOf(words, base, features)),
   },
   {
     opcode: OPCODE.CMD_TLBI_NH_VA,
     deferrable: true,
-    legal: (words, f) => f.stage1 && isRangeLegal(words, f),
-    run(words, { features, invalidator, span }) {
-      readSpan(words, features, span, false);
-      invalidator.address(WORLD_EL1, vmidOf(words, features), asidOf(words, features), span);
+    legal: (words, base, f) => f.stage1 && isRangeLegal(words, base, f),
+    run(words, base, { features, invalidator, span }) {
+      readSpan(words, base, features, span, false);
+      invalidator.address(WORLD_EL1, vmidOf(words, base, features), asidOf(words, base, features), span);
     },
   },
   {
     opcode: OPCODE.CMD_TLBI_NH_VAA,
     deferrable: true,
-    legal: (words, f) => f.stage1 && isRangeLegal(words, f),
-    run(words, { features, invalidator, span }) {
-      readSpan(words, features, span, false);
-      invalidator.address(WORLD_EL1, vmidOf(words, features), ANY_ASID, span);
+    legal: (words, base, f) => f.stage1 && isRangeLegal(words, base, f),
+    run(words, base, { features, invalidator, span }) {
+      readSpan(words, base, features, span, false);
+      invalidator.address(WORLD_EL1, vmidOf(words, base, features), ANY_ASID, span);
     },
   },
   {
     opcode: OPCODE.CMD_TLBI_EL2_ALL,
     deferrable: true,
     legal: hasHyp,
-    run: (_, { invalidator }) => invalidator.allEl2(),
+    run: (_words, _base, { invalidator }) => invalidator.allEl2(),
   },
   {
     opcode: OPCODE.CMD_TLBI_EL2_ASID,
     deferrable: true,
     legal: hasHyp,
-    run: (words, { features, invalidator }) => invalidator.asid(WORLD_E2H, 0, asidOf(words, features)),
+    run: (words, base, { features, invalidator }) => invalidator.asid(WORLD_E2H, 0, asidOf(words, base, features)),
   },
   {
     opcode: OPCODE.CMD_TLBI_EL2_VA,
     deferrable: true,
-    legal: (words, f) => f.hyp && isRangeLegal(words, f),
-    run: (words, target) => el2Address(words, target, asidOf(words, target.features)),
+    legal: (words, base, f) => f.hyp && isRangeLegal(words, base, f),
+    run: (words, base, target) => el2Address(words, base, target, asidOf(words, base, target.features)),
   },
   {
     opcode: OPCODE.CMD_TLBI_EL2_VAA,
     deferrable: true,
-    legal: (words, f) => f.hyp && isRangeLegal(words, f),
-    run: (words, target) => el2Address(words, target, ANY_ASID),
+    legal: (words, base, f) => f.hyp && isRangeLegal(words, base, f),
+    run: (words, base, target) => el2Address(words, base, target, ANY_ASID),
   },
   {
     opcode: OPCODE.CMD_TLBI_S12_VMALL,
     deferrable: true,
     legal: hasStage2,
-    run: (words, { features, invalidator }) => invalidator.vmid(vmidOf(words, features)),
+    run: (words, base, { features, invalidator }) => invalidator.vmid(vmidOf(words, base, features)),
   },
   {
     opcode: OPCODE.CMD_TLBI_S2_IPA,
     deferrable: true,
-    legal: (words, f) => f.stage2 && isRangeLegal(words, f),
-    run(words, { features, invalidator, span }) {
-      readSpan(words, features, span, true);
-      invalidator.ipa(vmidOf(words, features), span);
+    legal: (words, base, f) => f.stage2 && isRangeLegal(words, base, f),
+    run(words, base, { features, invalidator, span }) {
+      readSpan(words, base, features, span, true);
+      invalidator.ipa(vmidOf(words, base, features), span);
     },
   },
-  { opcode: OPCODE.CMD_TLBI_NSNH_ALL, deferrable: true, run: (_, { invalidator }) => invalidator.allEl1() },
+  {
+    opcode: OPCODE.CMD_TLBI_NSNH_ALL,
+    deferrable: true,
+    legal: () => true,
+    run: (_words, _base, { invalidator }) => invalidator.allEl1(),
+  },
 ];
