@@ -180,6 +180,19 @@ describe('sub-page sizes are packed', () => {
     expect(() => pages.freePages(pa)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
   });
 
+  it('slabs with room are filled whatever the order in which they got it', () => {
+    const { frames, pages } = board();
+    const slots = Array.from({ length: 8 }, () => pages.allocPages(2048)); // four full slabs
+    for (const i of [0, 2, 4, 6]) pages.freePages(slots[i]!); // all have room now
+    pages.freePages(slots[3]!); // one in the middle goes
+    pages.freePages(slots[1]!); // and the one at the end
+    expect(pages.livePages).toBe(2);
+    const again = [pages.allocPages(2048), pages.allocPages(2048)];
+    expect(new Set(again)).toEqual(new Set([slots[4], slots[6]]));
+    for (const pa of [...again, slots[5]!, slots[7]!]) pages.freePages(pa);
+    expect(frames.freeFrames).toBe(frames.totalFrames);
+  });
+
   it('a slab number is used again, and many slabs can live', () => {
     const { frames, pages } = board();
     for (let round = 0; round < 3; round++) {
