@@ -38,12 +38,14 @@ export class EventQueue {
   readonly #sinks: EventSinks;
   readonly #record: Uint32Array = new Uint32Array(EVENT_WORDS);
   readonly #limit: RateLimit;
+  readonly #arrived: () => boolean;
 
   /** @throws IommuError `ENOMEM` if there is no memory for the queue. */
   constructor(smmu: SmmuDevice, log2Entries: number, sinks: EventSinks) {
     this.#smmu = smmu;
     this.#sinks = sinks;
     this.#limit = new RateLimit(smmu.scheduler);
+    this.#arrived = () => smmu.registers.read32(EVENTQ_PROD.offset) !== this.queue.prod;
     this.queue = new Queue({
       name: 'evtq',
       memory: smmu.memory,
@@ -54,18 +56,21 @@ export class EventQueue {
     });
   }
 
-  /** Takes all records that are there: what the interrupt's thread does, and whoever must be sure that none is left. */
-  drain(): void {
+  /**
+   * Takes all records that are there: what the interrupt's thread does, and whoever must be sure that none is left.
+   * @returns Whether there were any.
+   */
+  drain(): boolean {
     const { registers } = this.#smmu;
     const { queue } = this;
-    for (;;) {
+    for (let any = false; ; any = true) {
       const prod = registers.read32(EVENTQ_PROD.offset);
       queue.prod = prod;
       const overflowed = queueOverflow(prod) !== queueOverflow(queue.cons);
       if (overflowed) {
         this.overflows += 1;
         this.#smmu.log('EVTQ overflow detected -- events lost');
-      } else if (queue.empty) return;
+      } else if (queue.empty) return any;
       for (let taken = 0; !queue.empty; ) {
         queue.read(queue.cons, this.#record);
         queue.cons = queueAdvance(queue.cons, 1, queue.log2Entries);
@@ -77,6 +82,11 @@ export class EventQueue {
       queue.cons = ((queue.cons & 0x7fff_ffff) | queueOverflow(prod)) >>> 0;
       registers.write32(EVENTQ_CONS.offset, queue.cons);
     }
+  }
+
+  /** Lets only hardware run until a record is there. Returns false if none came in that time (virtual nanoseconds). */
+  waitForRecord(timeout: number): boolean {
+    return this.#smmu.scheduler.spin(this.#arrived, timeout);
   }
 
   /** Gives the memory back. */

@@ -43,6 +43,9 @@ const EVTQ_LOG2 = 7;
 const PRIQ_LOG2 = 7;
 /** Page requests that a function may have on their way. */
 const PRI_REQUESTS = 32;
+/** How long no event may arrive before a stream counts as quiet, and how often one may. */
+const SETTLE_NS = 10_000;
+const MAX_SETTLE_ROUNDS = 4096;
 /** Where the doorbells of message-signalled interrupts go in a DMA domain (Linux MSI_IOVA_BASE). */
 const MSI_WINDOW: ReservedRegion = { type: 'software-msi', start: 0x800_0000, length: 0x10_0000 };
 const PRI_RESPONSES: Readonly<Record<PageResponse, number>> = {
@@ -447,12 +450,24 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
 
   /**
    * On return no fault of the device, or of one SubstreamID of it, is recorded, waiting to be handled, or waiting for its
-   * answer.
+   * answer. Its transactions abort already.
    */
   #drainFaults(master: Master, ssid?: number): void {
-    if (master.stall) this.evtq.drain();
+    let busy = master.stall && this.evtq.drain();
     if (master.pri) this.priq!.drain();
     if (!master.sva) return;
+    busy ||= this.faultQueue.pending > 0;
+    this.#flushFaults(master, ssid);
+    if (!master.stall || !busy) return;
+    // Transactions that found no place in the event queue, or no tag, wait in the SMMU: now they are looked at again, and
+    // abort, which may be recorded. Whether any waits it does not tell; but they need no longer than this.
+    for (let round = 0; round < MAX_SETTLE_ROUNDS && this.evtq.waitForRecord(SETTLE_NS); round++) {
+      this.evtq.drain();
+      this.#flushFaults(master, ssid);
+    }
+  }
+
+  #flushFaults(master: Master, ssid: number | undefined): void {
     this.faultQueue.flushDevice(master.device, ssid);
     if (!this.cmdq.queue.empty) this.cmdq.sync(); // answers are certain once they are consumed
   }
