@@ -20,7 +20,7 @@ import { type ModelFeatures, SmmuV3Model } from '@smmu/smmu-v3-model';
 import { Sva } from '@smmu/sva-core';
 import { type AcceleratorTiming, GzipAccelerator } from './accelerator/accelerator.ts';
 import type { CompressionEngine } from './accelerator/job.ts';
-import { AcceleratorDriver } from './kernel/acceleratorDriver.ts';
+import { AcceleratorDriver, type AcceleratorDriverOptions } from './kernel/acceleratorDriver.ts';
 import { PciRoot } from './pciRoot.ts';
 import { ReclaimPressure } from './pressure.ts';
 
@@ -99,15 +99,16 @@ export class Board {
   /** The SMMU as hardware, and its driver. */
   readonly model: SmmuV3Model;
   readonly smmu: SmmuV3;
-  /** The accelerator as hardware, as the IOMMU knows it, and its driver. */
+  /** The accelerator as hardware, and as the IOMMU knows it. */
   readonly accelerator: GzipAccelerator;
   readonly device: Device;
-  readonly driver: AcceleratorDriver;
   readonly granule: Granule;
   readonly trace: Trace | undefined;
   readonly pressure: ReclaimPressure | undefined;
   /** Table pages when the board was up and no process ran yet. */
   readonly idleTablePages: number;
+  readonly #driverOptions: AcceleratorDriverOptions;
+  #driver: AcceleratorDriver;
   #up = true;
 
   /**
@@ -182,6 +183,7 @@ export class Board {
     root.plug(this.accelerator.pci);
     const pci = new PciDevice(root.config(ACCELERATOR), ACCELERATOR);
     const bar = root.assign(pci).get(0)!;
+    const { dma, sva } = this;
     this.device = {
       name: pci.name,
       bus: 'pci',
@@ -191,11 +193,21 @@ export class Board {
       pci,
     };
     iommu.probeDevice(this.device);
-    this.driver = AcceleratorDriver.probe({
-      ...{ pci, device: this.device, bar, memory, scheduler, dma: this.dma, sva: this.sva, trace, log },
+    this.#driverOptions = {
+      ...{ pci, device: this.device, bar, memory, scheduler, dma, sva, trace, log },
       msi: { doorbell, doorbellPa: DOORBELL_BASE, firstNumber: FIRST_MSI },
-    });
+    };
+    this.#driver = AcceleratorDriver.probe(this.#driverOptions);
     this.idleTablePages = pages.livePages;
+  }
+
+  get driver(): AcceleratorDriver {
+    return this.#driver;
+  }
+
+  /** Brings the accelerator up again after its driver was removed. @throws {@link IommuError} as at power on. */
+  probeAccelerator(): void {
+    this.#driver = AcceleratorDriver.probe(this.#driverOptions);
   }
 
   createProcess(name: string): Mm {

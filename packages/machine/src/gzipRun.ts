@@ -2,6 +2,7 @@ import type { BackingFile } from '@smmu/arm64-mm';
 import { IommuError } from '@smmu/platform';
 import { Board, type BoardOptions, type Left } from './board.ts';
 import { GzipProcess, type ResizableFile } from './process/gzipProcess.ts';
+import { StorageInput, StorageOutput } from './storage.ts';
 
 export interface GzipRunOptions extends BoardOptions {
   readonly input: BackingFile;
@@ -81,7 +82,9 @@ export class GzipRun {
     this.board = new Board(options);
     const { scheduler, driver, trace } = this.board;
     this.process = new GzipProcess({
-      ...{ mm: this.board.createProcess('gzip'), driver, scheduler, input, output, trace },
+      ...{ mm: this.board.createProcess('gzip'), driver, scheduler, trace },
+      input: new StorageInput(input, scheduler),
+      output: new StorageOutput(output, scheduler),
       ...(jobBytes !== undefined && { jobBytes }),
       ...(inFlight !== undefined && { inFlight }),
     });
