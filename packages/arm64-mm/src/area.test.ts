@@ -111,7 +111,7 @@ describe('over any history, a list of areas is a map from addresses to meanings'
   });
   it('find, covers, overlaps, cut and merge agree with an array', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const cache = new Counted();
         const list = new AreaList(1000);
         const oracle: string[] = new Array(80).fill('');

@@ -182,7 +182,7 @@ describe('over any history', () => {
     'no two share a number, and pinned ones never move (kernel unmapped: %s)',
     (kernelUnmapped) => {
       fc.assert(
-        fc.property(fc.array(step, { minLength: 50, maxLength: 400 }), (steps) => {
+        fc.property(fc.array(step, { minLength: 50, maxLength: 400, size: 'max' }), (steps) => {
           const tlbs: Map<number, AsidUser>[] = [new Map(), new Map(), new Map(), new Map()];
           const asids = new AsidAllocator({
             ...{ asidBits: 8, cpus: 4, kernelUnmapped },

@@ -241,21 +241,23 @@ export class Mm {
 
   /**
    * Ends one {@link tryGet} (Linux `mmput`). The last user's ends the address space.
-   * @throws {@link IommuError} `EINVAL` if there is no user left, `EDEADLK` for the last from inside a callback.
+   * @throws {@link IommuError} `EINVAL` if every tryGet has ended, `EDEADLK` for the last user from inside a callback.
    */
   put(): void {
-    if (this.#users === 0) throw new IommuError('EINVAL', `${this.name} has no user left`);
-    if (this.#users === 1) this.zone.checkUnlocked();
-    this.#users -= 1;
-    if (this.#users === 0) this.#end();
+    if (this.#users === (this.#exited ? 0 : 1))
+      throw new IommuError('EINVAL', `put of ${this.name}, which nobody holds`);
+    this.#drop();
   }
 
-  /** The process exits: it is a user no longer. A second time does nothing. */
+  /**
+   * The process exits: it is a user no longer. A second time does nothing.
+   * @throws {@link IommuError} `EDEADLK` for the last user from inside a callback.
+   */
   exit(): void {
     if (this.#exited) return;
     if (this.#users === 1) this.zone.checkUnlocked();
     this.#exited = true;
-    this.put();
+    this.#drop();
   }
 
   /**
@@ -275,6 +277,12 @@ export class Mm {
    */
   unregisterNotifier(notifier: MmuNotifier): void {
     if (this.#users > 0) this.notifiers.remove(notifier);
+  }
+
+  #drop(): void {
+    if (this.#users === 1) this.zone.checkUnlocked();
+    this.#users -= 1;
+    if (this.#users === 0) this.#end();
   }
 
   /** Linux `exit_mmap`. */

@@ -96,9 +96,10 @@ export class FileCache {
     return error;
   }
 
-  /** Frees a page that nothing maps. */
+  /** Frees a page that nothing maps, for reclaim. */
   evict(page: Page): void {
     this.#pages.delete(page.offset / this.#zone.granuleBytes);
+    this.#zone.counters.pagesReclaimed += 1;
     this.#zone.clock.remove(page);
     this.#zone.free(page);
   }

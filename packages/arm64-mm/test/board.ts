@@ -5,8 +5,7 @@ import type { BackingFile, CpuTlb, MemoryManagerOptions, Mm, MmuNotifier } from 
 import { MemoryManager } from '../src/index.ts';
 
 export const RAM = 0x4000_0000;
-const DATA_BYTES = 2 ** 25;
-const TABLE_BYTES = 2 ** 25;
+const TABLE_BYTES = 2 ** 22;
 
 export interface BoardOptions {
   granuleShift?: 12 | 14 | 16;
@@ -23,7 +22,7 @@ export interface BoardOptions {
 }
 
 export class Board {
-  readonly memory: SystemMemory = new SystemMemory([{ base: RAM, size: DATA_BYTES + TABLE_BYTES }]);
+  readonly memory: SystemMemory;
   readonly scheduler: Scheduler = new Scheduler(1);
   readonly frames: FrameAllocator;
   readonly tableFrames: FrameAllocator;
@@ -35,9 +34,11 @@ export class Board {
   constructor(options: BoardOptions = {}) {
     const { granuleShift = 12, reserveFrames = 0, vaBits = 48, paBits = 48, oneZone = false } = options;
     this.granule = 2 ** granuleShift;
-    const { dataPages = DATA_BYTES / this.granule } = options;
+    const { dataPages = 64 } = options;
+    const dataBytes = Math.ceil((dataPages * this.granule) / 2 ** 21) * 2 ** 21;
+    this.memory = new SystemMemory([{ base: RAM, size: dataBytes + TABLE_BYTES }]);
     this.frames = new FrameAllocator(RAM, dataPages * this.granule);
-    this.tableFrames = oneZone ? this.frames : new FrameAllocator(RAM + DATA_BYTES, TABLE_BYTES);
+    this.tableFrames = oneZone ? this.frames : new FrameAllocator(RAM + dataBytes, TABLE_BYTES);
     this.pages = new IommuPages({ memory: this.memory, frames: [this.tableFrames] });
     const all: MemoryManagerOptions = {
       ...{ memory: this.memory, frames: this.frames, pages: this.pages, scheduler: this.scheduler },
@@ -149,6 +150,8 @@ export class Device implements MmuNotifier {
   readonly httu: boolean;
   released = 0;
   faults = 0;
+  /** What the hardware does while a CPU waits for its invalidation. */
+  meanwhile: ((start: number) => void) | undefined;
 
   constructor(board: Board, mm: Mm, httu = false) {
     this.board = board;
@@ -159,6 +162,7 @@ export class Device implements MmuNotifier {
   invalidateSecondaryTlbs(_mm: Mm, start: number, last: number): void {
     this.calls.push([start, last]);
     for (const va of this.tlb.keys()) if (va + this.board.granule > start && va <= last) this.tlb.delete(va);
+    this.meanwhile?.(start);
   }
   release(): void {
     this.released += 1;
@@ -223,6 +227,9 @@ export function load(mm: Mm, va: number, length: number): Uint8Array {
   mm.readBytes(va, bytes);
   return bytes;
 }
+
+/** Compares long arrays quickly. */
+export const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 /** Matches an error by its code, for `toThrow`. */
 export const error = (code: string): Error =>
