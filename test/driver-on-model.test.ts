@@ -334,16 +334,25 @@ describe('SVA', () => {
       expect(board.submit(8, NO_SUBSTREAM, IOVA, Uint8Array.of(2), true).status).not.toBe(DMA_ABORT);
       memory.observer = look;
     };
-    // The CPUs count up from 1, private ASIDs down from 255: processes come until two have a domain's number.
-    const bonds = Array.from({ length: 252 }, (_, i) => {
-      const mm = board.manager.createProcess(`p${i}`);
-      if (i > 240) memory.observer = look;
+    // The CPUs count up from 1, private ASIDs down from 255: processes run until the next ones have a domain's number.
+    for (let i = 0; i < 252; i++) board.manager.asids.checkAndSwitch(board.manager.createProcess(`ran ${i}`), 0);
+    const moved: number[] = [];
+    const bonds = [253, 254, 255].map((asid) => {
+      const mm = board.manager.createProcess('worker');
+      memory.observer = look;
       const bond = board.sva.bindDevice(other, mm);
       memory.observer = null;
+      moved.push(mm.context.asid);
+      // Under the domain's old number nothing of the domain may be left: the process has its own memory there.
+      mm.mmap({ bytes: board.page, address: IOVA, kind: 'anonymous', read: true, write: true });
+      mm.writeBytes(IOVA, Uint8Array.of(asid));
+      expect(board.read(other, bond.pasid, IOVA)).toEqual({ status: DMA_OK, byte: asid });
+      expect(board.write(device, NO_SUBSTREAM, IOVA, 1)).toBe(DMA_OK);
       return bond;
     });
+    expect(moved).toEqual([253, 254, 255]);
     expect(looks).toBeGreaterThan(10);
-    expect(board.smmu.asids.used).toBe(254);
+    expect(board.smmu.asids.used).toBe(5);
     board.scheduler.run();
     expect(board.write(device, NO_SUBSTREAM, IOVA, 3)).toBe(DMA_OK);
     board.iommu.unmap(domain, IOVA, 4096);
