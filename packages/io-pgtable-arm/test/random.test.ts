@@ -9,7 +9,7 @@ import { baseOf, board, SHAPES, type Shape, shapeName } from './board.ts';
 import { IntervalMap } from './intervals.ts';
 import { accessOf, fetch, leaves, type Regime, regimeOf, translate } from './walker.ts';
 
-const OPERATIONS = Number(process.env.SMMU_OPERATIONS ?? 250_000);
+const OPERATIONS = Number(process.env.SMMU_OPERATIONS ?? 150_000);
 const perShape = Math.ceil(OPERATIONS / SHAPES.length);
 
 const { memory, pages, frames } = board(2 ** 26);

@@ -128,14 +128,14 @@ export class IommuPages {
    * @throws {@link IommuError} `EINVAL` for a size that is no positive integer, `ENOMEM` if there is no such block.
    */
   allocPages(bytes: number, node: number = NO_NODE): Pa {
-    if (!Number.isSafeInteger(bytes) || bytes <= 0)
-      throw new IommuError('EINVAL', `allocation of ${bytes} bytes: the size must be a positive integer`);
-    const nth = this.allocations++;
-    const refused = bytes > MAX_BYTES || this.fail?.(nth, bytes) === true;
-    const handle = refused ? NONE : this.#alloc(bytes, node);
-    if (handle === NONE)
-      throw new IommuError('ENOMEM', `no ${bytes} bytes of table memory; ${this.#livePages} pages are in use`);
-    return this.addressOf(handle);
+    if (bytes > FRAME_BYTES / 2 && bytes <= MAX_BYTES && node === NO_NODE && this.fail === null) {
+      const index = Number.isInteger(bytes) ? this.#allocFrames(0, orderOf(bytes)) : NONE;
+      if (index !== NONE) {
+        this.allocations += 1;
+        return (index + this.#delta) * FRAME_BYTES;
+      }
+    }
+    return this.#allocAnywhere(bytes, node);
   }
 
   /**
@@ -145,6 +145,15 @@ export class IommuPages {
    * on a list, or a non-coherent walker may still use it.
    */
   freePages(pa: Pa): void {
+    const index = pa / FRAME_BYTES - this.#delta;
+    if (index >= this.#firstIndex && index < this.#endIndex && Math.floor(index) === index) {
+      const state = this.descriptors.frameState[index]!;
+      if ((state & ~ORDER_MASK) === LIVE && state !== (LIVE | SLAB)) {
+        this.#giveBack(index, state & ORDER_MASK);
+        this.#liveBytes -= FRAME_BYTES * (1 << (state & ORDER_MASK));
+        return;
+      }
+    }
     const handle = this.handleOf(pa);
     if ((this.descriptors.state(handle) & INCOHERENT) !== 0) throw inUse(pa);
     this.#free(handle);
@@ -331,22 +340,25 @@ export class IommuPages {
     if (list.pages !== this) throw new IommuError('EINVAL', 'the list belongs to another allocator');
   }
 
-  /** Tries the allocators of the preferred node, then the others. Returns a handle, or NONE. */
-  #alloc(bytes: number, node: number): number {
-    const places = this.#frames.length;
+  /** The long way of {@link allocPages}: any size, any node. */
+  #allocAnywhere(bytes: number, node: number): Pa {
+    if (!Number.isSafeInteger(bytes) || bytes <= 0)
+      throw new IommuError('EINVAL', `allocation of ${bytes} bytes: the size must be a positive integer`);
+    const nth = this.allocations++;
     let handle: number = NONE;
-    if (node !== NO_NODE)
-      for (let place = 0; place < places && handle === NONE; place++)
-        if (this.#frames[place]!.node === node) handle = this.#allocAt(place, bytes);
-    for (let place = 0; place < places && handle === NONE; place++)
-      if (node === NO_NODE || this.#frames[place]!.node !== node) handle = this.#allocAt(place, bytes);
-    return handle;
+    if (bytes <= MAX_BYTES && this.fail?.(nth, bytes) !== true)
+      for (const preferred of [true, false])
+        for (let place = 0; place < this.#frames.length && handle === NONE; place++)
+          if ((node === NO_NODE || this.#frames[place]!.node === node) === preferred)
+            handle = this.#allocAt(place, bytes);
+    if (handle === NONE)
+      throw new IommuError('ENOMEM', `no ${bytes} bytes of table memory; ${this.#livePages} pages are in use`);
+    return this.addressOf(handle);
   }
 
   #allocAt(place: number, bytes: number): number {
-    return bytes > FRAME_BYTES / 2
-      ? this.#allocFrames(place, 32 - Math.clz32((bytes - 1) >>> 12))
-      : this.#allocSlot(place, bytes <= UNIT_BYTES ? 0 : 26 - Math.clz32(bytes - 1));
+    if (bytes > FRAME_BYTES / 2) return this.#allocFrames(place, orderOf(bytes));
+    return this.#allocSlot(place, bytes <= UNIT_BYTES ? 0 : 26 - Math.clz32(bytes - 1));
   }
 
   #allocFrames(place: number, order: number): number {
@@ -394,8 +406,8 @@ export class IommuPages {
     return frame - this.#delta;
   }
 
+  /** Returns the frames of an allocation of the current allocator. */
   #giveBack(index: number, order: number): void {
-    this.#selectIndex(index);
     this.descriptors.frameState[index] = 0;
     const count = 1 << order;
     this.#live[this.#place]! -= count;
@@ -405,11 +417,11 @@ export class IommuPages {
 
   #free(handle: number): void {
     this.#liveBytes -= this.#bytesOf(handle);
-    if (handle >= 0) this.#giveBack(handle, this.descriptors.frameState[handle]! & ORDER_MASK);
-    else {
-      const emptied = this.#slabs.free(-2 - handle);
-      if (emptied !== NONE) this.#giveBack(emptied, 0);
-    }
+    const order = handle >= 0 ? this.descriptors.frameState[handle]! & ORDER_MASK : 0;
+    const index = handle >= 0 ? handle : this.#slabs.free(-2 - handle);
+    if (index === NONE) return;
+    this.#selectIndex(index);
+    this.#giveBack(index, order);
   }
 
   #bytesOf(handle: number): number {
@@ -455,6 +467,9 @@ export class IommuPages {
     this.#endIndex = this.#firstIndex + totalFrames;
   }
 }
+
+/** log2 of the frames that an allocation of more than half a frame takes. */
+const orderOf = (bytes: number): number => 32 - Math.clz32((bytes - 1) >>> 12);
 
 function inUse(pa: Pa): IommuError {
   return new IommuError('EBUSY', `a non-coherent walker may still use ${hex(pa)}; stop that first`);
