@@ -14,25 +14,71 @@ export interface Level1 {
 /** Substream indexes fit below this, so that stream and index make one number. */
 const INDEX_LIMIT = 2 ** 20;
 
-/** First in, first out, so that a stranger's StreamIDs cannot make it grow. */
+const WAYS = 8;
+const EMPTY = -1;
+
+/**
+ * Sets of eight, so that a stranger's StreamIDs cannot make it grow. Not a Map: V8 keeps deleted keys in their hash
+ * chain until the next rehash, so one key that comes and goes among many gets slower each time.
+ */
 class Cache<V> {
-  readonly map: Map<number, V> = new Map();
-  readonly #limit: number;
-  constructor(limit: number) {
-    this.#limit = limit;
+  count = 0;
+  readonly #keys: Float64Array;
+  readonly #values: (V | undefined)[];
+  readonly #sets: number;
+  #victim = 0;
+
+  constructor(entries: number) {
+    this.#sets = 2 ** Math.ceil(Math.log2(Math.max(1, entries / WAYS)));
+    this.#keys = new Float64Array(this.#sets * WAYS).fill(EMPTY);
+    this.#values = new Array<V | undefined>(this.#sets * WAYS).fill(undefined);
   }
+
   get(key: number): V | undefined {
-    return this.map.get(key);
+    const at = this.#find(key);
+    return at < 0 ? undefined : this.#values[at];
   }
-  set(key: number, value: V): V {
-    if (this.map.size >= this.#limit && !this.map.has(key)) this.map.delete(this.map.keys().next().value!);
-    this.map.set(key, value);
-    return value;
+
+  set(key: number, value: V): void {
+    let at = this.#find(key);
+    if (at < 0) at = this.#find(EMPTY, this.#setOf(key));
+    if (at < 0) at = this.#setOf(key) + (this.#victim++ & (WAYS - 1));
+    if (this.#keys[at] === EMPTY) this.count++;
+    this.#keys[at] = key;
+    this.#values[at] = value;
   }
+
   /** Drops all keys in [first, last]. */
   drop(first: number, last: number): void {
-    if (last - first < this.map.size) for (let key = first; key <= last; key++) this.map.delete(key);
-    else for (const key of this.map.keys()) if (key >= first && key <= last) this.map.delete(key);
+    if (this.count === 0) return;
+    if (last - first < WAYS) for (let key = first; key <= last; key++) this.#clear(this.#find(key));
+    else
+      for (let at = 0; at < this.#keys.length; at++)
+        if (this.#keys[at]! >= first && this.#keys[at]! <= last) this.#clear(at);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.#keys.fill(EMPTY);
+    this.#values.fill(undefined);
+  }
+
+  #setOf(key: number): number {
+    // The lower 32 bits, and the StreamID above the substream index.
+    const mixed = Math.imul((key | 0) ^ Math.imul((key * 2 ** -20) | 0, 0x2c1b3c6d), 0x9e3779b1);
+    return ((mixed >>> 8) & (this.#sets - 1)) * WAYS;
+  }
+
+  #find(key: number, set: number = this.#setOf(key)): number {
+    for (let at = set; at < set + WAYS; at++) if (this.#keys[at] === key) return at;
+    return -1;
+  }
+
+  #clear(at: number): void {
+    if (at < 0) return;
+    this.#keys[at] = EMPTY;
+    this.#values[at] = undefined;
+    this.count--;
   }
 }
 
@@ -111,19 +157,16 @@ export class ConfigCache {
   /** CMD_CFGI_ALL. */
   clear(): void {
     this.generation++;
-    this.#stes.map.clear();
-    this.#l1stds.map.clear();
-    this.#cds.map.clear();
-    this.#l1cds.map.clear();
+    for (const cache of [this.#stes, this.#l1stds, this.#cds, this.#l1cds]) cache.clear();
   }
 
   /** Entries in use, by kind. */
   get sizes(): { readonly stes: number; readonly l1stds: number; readonly cds: number; readonly l1cds: number } {
     return {
-      stes: this.#stes.map.size,
-      l1stds: this.#l1stds.map.size,
-      cds: this.#cds.map.size,
-      l1cds: this.#l1cds.map.size,
+      stes: this.#stes.count,
+      l1stds: this.#l1stds.count,
+      cds: this.#cds.count,
+      l1cds: this.#l1cds.count,
     };
   }
 }
