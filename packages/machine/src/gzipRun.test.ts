@@ -119,7 +119,9 @@ describe('a run is a function of its seed and input', () => {
 
   it('same seed: same facts, same trace', () => {
     const first = traced(42);
-    expect(traced(42)).toEqual(first);
+    const again = traced(42);
+    expect(again.facts).toEqual(first.facts);
+    expect(again.text === first.text).toBe(true); // megabytes: no difference would be read
   });
 
   it('ten seeds: ten orders of events, one output', () => {

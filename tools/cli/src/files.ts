@@ -36,15 +36,20 @@ function toIommuError(path: string, error: unknown): IommuError {
   return new IommuError(mapped, `${path}: ${(error as Error).message}`);
 }
 
+/** Read ahead in pieces of this size: a fault a page would be a system call a page. */
+const READ_AHEAD = 2 ** 17;
+
 /** The file that a process maps to read. */
 export class InputFile implements BackingFile {
   readonly name: string;
   readonly size: number;
   readonly readonly = true;
   readonly stats: Stats;
-  readonly #fd: number;
   /** What the file system last refused. */
   failure: unknown;
+  readonly #fd: number;
+  readonly #ahead: Uint8Array = new Uint8Array(READ_AHEAD);
+  #aheadStart = -1;
 
   /** @throws UsageError if it is missing, unreadable, or not a regular file. */
   constructor(path: string, shown: string) {
@@ -71,7 +76,14 @@ export class InputFile implements BackingFile {
   }
 
   readPage(offset: number, target: Uint8Array): void {
-    this.read(offset, target, Math.min(target.length, this.size - offset));
+    const start = offset - (offset % READ_AHEAD);
+    const length = Math.min(target.length, this.size - offset);
+    if (start !== this.#aheadStart) {
+      this.#aheadStart = -1;
+      this.read(start, this.#ahead, Math.min(READ_AHEAD, this.size - start));
+      this.#aheadStart = start;
+    }
+    target.set(this.#ahead.subarray(offset - start, offset - start + length));
   }
 
   writePage(): void {
@@ -138,6 +150,8 @@ export class PendingFile {
       this.temporary = join(dirname(this.path), `.${basename(this.path)}.${process.pid}.tmp`);
       this.fd = openSync(this.temporary, 'wx+');
     } catch (error) {
+      if (systemCode(error) === 'ENOENT')
+        throw new UsageError(`${shown}: its directory does not exist; create it first, or choose another`);
       throw explain(shown, error);
     }
   }

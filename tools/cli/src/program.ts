@@ -3,26 +3,30 @@ import { EXIT, RunError, UsageError } from './errors.ts';
 import { type Cleanup, type GzipCommand, runGzip } from './runGzip.ts';
 import type { Terminal } from './terminal.ts';
 
-const DESCRIPTION = `Arm SMMUv3 Shared Virtual Addressing, whole: a driver, the hardware that it drives, and processes whose
-memory a device uses by their own pointers.`;
+// One line a paragraph: commander breaks them to fit the terminal.
+const DESCRIPTION =
+  'Arm SMMUv3 Shared Virtual Addressing, whole: a driver, the hardware that it drives, and processes whose memory a device uses by their own pointers.';
 
 const GZIP_DESCRIPTION = `Compress FILE with a PCI accelerator that works on a process's own memory.
 
-A process maps FILE, is bound to the accelerator and gives it plain pointers. Nothing is in memory at first: each page
-that the device touches stalls it, becomes an event record, an interrupt, an I/O page fault, a page brought in, a
-CMD_RESUME and a retry. The output is inflated and compared before it takes its place.`;
+A process maps FILE, is bound to the accelerator and gives it plain pointers. Nothing is in memory at first: each page that the device touches stalls it, becomes an event record, an interrupt, an I/O page fault, a page brought in, a CMD_RESUME and a retry.
+
+The output is inflated and compared with FILE before it takes its place.`;
 
 const GZIP_EXAMPLES = `
 Examples:
-  smmu run gzip notes.txt                          writes notes.txt.gz
-  smmu run gzip big.img -o /tmp/big.gz --memory 64M    less memory than the file: pages are taken from the running device
-  smmu run gzip notes.txt --granule 64k            with 64 KiB pages: fewer faults
-  smmu run gzip notes.txt --reclaim 16             16 random pages vanish after every 16th DMA
-  smmu run gzip notes.txt --trace run.json         open run.json at https://ui.perfetto.dev
-  smmu run gzip notes.txt --json | jq .faults      the facts for a program
+  smmu run gzip notes.txt                   writes notes.txt.gz
+  smmu run gzip big.img --memory 64M        less memory than the file needs:
+                                            pages are taken from the running device
+  smmu run gzip notes.txt --granule 64k     pages of 64 KiB: fewer faults
+  smmu run gzip notes.txt --reclaim 16      16 random pages vanish after every 16th DMA
+  smmu run gzip notes.txt --trace run.json  open run.json at https://ui.perfetto.dev
+  smmu run gzip notes.txt --json            the facts, for a program to read
 
-The same seed and input give the same bytes in every report and trace. Any seed gives the same output.
-Exit code: 0 done and verified, 1 the run failed, 2 something to set right (a file, an option).`;
+The same seed and input give the same bytes in every report and trace; any seed
+gives the same output. An OUT.gz that exists is replaced once the new one is right.
+
+Exit code: 0 done and verified, 1 the run failed, 2 something to set right.`;
 
 /**
  * Runs the command.
@@ -46,8 +50,12 @@ export async function main(args: readonly string[], terminal: Terminal, onCleanu
 function usage(error: CommanderError, terminal: Terminal): number {
   if (error.exitCode === 0) return EXIT.OK;
   if (error.code === 'commander.help') return EXIT.USAGE; // a command was missing: its help has been shown
-  const what = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  terminal.stderr.write(`smmu: ${what}; see smmu run gzip --help\n`);
+  const what = error.message
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '');
+  const help = error.code === 'commander.unknownCommand' ? 'smmu --help' : 'smmu run gzip --help';
+  terminal.stderr.write(`smmu: ${what}; see ${help}\n`);
   return EXIT.USAGE;
 }
 

@@ -64,6 +64,8 @@ export async function runGzip(
   };
   onCleanup(discard);
   try {
+    if (file === '' || command.output === '' || command.trace === '')
+      throw new UsageError('a file name is empty; name a file');
     const input = new InputFile(at(file), file);
     undo.push(() => input.close());
     const shown = command.output ?? `${file}.gz`;
