@@ -160,7 +160,7 @@ describe('over any history, a list of areas is a map from addresses to meanings'
           expect(cache.references).toBe(files);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 });

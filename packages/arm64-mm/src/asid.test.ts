@@ -218,7 +218,7 @@ describe('over any history', () => {
             expect(asids.pinnedCount).toBe(pinned.size);
           }
         }),
-        { numRuns: 60 },
+        { numRuns: 25 },
       );
     },
   );

@@ -20,7 +20,7 @@ describe('the clock of reclaimable pages', () => {
   });
   it('is a queue under any additions, removals and advances, and draws from all of it', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(2), fc.nat(1000)), { maxLength: 200, size: 'max' }), (steps) => {
+      fc.property(fc.array(fc.tuple(fc.nat(2), fc.nat(1000)), { maxLength: 100, size: 'max' }), (steps) => {
         const clock = new Clock();
         let queue: Page[] = [];
         const random = new Random(7);

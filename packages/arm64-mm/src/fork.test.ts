@@ -86,6 +86,18 @@ describe('fork', () => {
     mm.mprotect(va, page, RO);
     expect(load(mm, va, 1)[0]).toBe(5);
   });
+  it('says nothing of a page that no TLB can hold', () => {
+    const { board, mm, page } = setUp();
+    const va = mm.mmap({ ...RW, bytes: page, kind: 'anonymous' });
+    mm.handleFault(va, WRITE);
+    const { entry, lo, hi } = walk(board, mm, va)!;
+    board.memory.write64(entry, lo & ~0x400, hi);
+    const device = new Device(board, mm);
+    const child = mm.fork('child');
+    expect(device.calls).toEqual([]);
+    child.writeBytes(va, new Uint8Array([1]));
+    expect(load(mm, va, 1)[0]).toBe(0);
+  });
   it('shares the page of zeros', () => {
     const { board, mm, page } = setUp();
     const va = mm.mmap({ ...RW, bytes: page, kind: 'anonymous' });

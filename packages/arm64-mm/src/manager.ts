@@ -77,13 +77,15 @@ export class MemoryManager {
       kernelUnmapped: options.kernelUnmapped ?? false,
       flushCpu: (cpu) => cpuTlb?.flushCpu(cpu),
     });
-    const zone = new Zone({ memory, frames, granuleShift, paBits, reserveFrames, onFileError: options.onFileError });
-    zone.reclaim = (wanted) => {
-      const start = scheduler.now;
-      const freed = reclaim(zone, wanted);
-      trace?.span('process', 'direct reclaim', start, { pages: freed });
-      return freed;
-    };
+    const zone = new Zone({
+      ...{ memory, frames, granuleShift, paBits, reserveFrames, onFileError: options.onFileError },
+      reclaim: (self, wanted) => {
+        const start = scheduler.now;
+        const freed = reclaim(self, wanted);
+        trace?.span('process', 'direct reclaim', start, { pages: freed });
+        return freed;
+      },
+    });
     const newTables = (): ArmPageTable =>
       allocPgtable({ pages, memory, stage: 1, granuleShift, iasBits: vaBits, oasBits: paBits });
     this.#zone = zone;

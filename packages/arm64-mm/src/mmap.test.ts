@@ -383,6 +383,27 @@ describe('msync', () => {
     expect([file.writes, file.bytes[0]]).toEqual([[0, 0], 4]);
     expect(board.left).toEqual(NOTHING_LEFT);
   });
+  it('writes a page once that is in the range twice', () => {
+    const { mm, page } = setUp();
+    const file = countingFile('f', page);
+    const va = 2 ** 32;
+    for (const address of [va, va + page]) mm.mmap({ ...RW, bytes: page, kind: 'shared', file, address });
+    mm.writeBytes(va, new Uint8Array([1]));
+    mm.writeBytes(va + page, new Uint8Array([2]));
+    mm.msync(va, 2 * page);
+    expect([file.writes, file.bytes[0]]).toEqual([[0], 2]);
+  });
+  it('makes an old page read-only without a word', () => {
+    const { board, mm, page } = setUp();
+    const file = countingFile('f', page);
+    const va = mm.mmap({ ...RW, bytes: page, kind: 'shared', file });
+    mm.handleFault(va, WRITE);
+    const { entry, lo, hi } = walk(board, mm, va)!;
+    board.memory.write64(entry, lo & ~0x400, hi);
+    const device = new Device(board, mm);
+    mm.msync(va, page);
+    expect([device.calls, file.writes, walk(board, mm, va)!.lo & 0x80]).toEqual([[], [0], 0x80]);
+  });
   it('goes on after a refusal, says it, and keeps those pages dirty', () => {
     const { board, mm, page } = setUp();
     const file = countingFile('f', 3 * page);

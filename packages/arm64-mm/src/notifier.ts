@@ -3,7 +3,8 @@
  * (Linux mm/mmu_notifier.c; the SMMU's user is arm-smmu-v3-sva.c).
  *
  * `invalidateSecondaryTlbs` runs where the kernel holds the page table lock: it may spin, so hardware goes on, but it
- * must not wait, and it must not call back into the address spaces (`EDEADLK`). `release` may do both.
+ * must not wait, and it must not call back into the address spaces (`EDEADLK`). `release` may do both. Neither may
+ * throw: the caller has changed the tables already and could only leave the pages of a half-done change behind.
  */
 import { IommuError, type Va } from '@smmu/platform';
 import type { Mm } from './mm.ts';

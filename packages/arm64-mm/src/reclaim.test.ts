@@ -87,6 +87,27 @@ describe('reclaim gives a used page a second chance (mm/vmscan.c)', () => {
     expect(device.calls.length).toBeLessThanOrEqual(4);
     expect(device.tlb.size).toBe(0);
   });
+  it('tells of pages that lie apart one by one, and keeps what it owes short', () => {
+    const { board, mm, page } = setUp();
+    const file = countingFile('f', 200 * page);
+    const va = mm.mmap({ ...RO, bytes: 200 * page, kind: 'shared', file });
+    const device = new Device(board, mm);
+    for (let i = 0; i < 200; i += 2) device.access(va + i * page, new Uint8Array(1), false);
+    expect(board.mmu.reclaim(1)).toBe(1);
+    expect(device.calls.length).toBe(100); // a hundred flags; the page taken had none any more
+    expect(device.calls.every(([start, last]) => last - start === page - 1)).toBe(true);
+  });
+  it('is through when there is nothing left', () => {
+    const { board, mm, page } = setUp();
+    const va = mm.mmap({ ...RO, bytes: 64 * page, kind: 'shared', file: countingFile('f', 64 * page) });
+    load(mm, va, 64 * page);
+    for (let i = 0; i < 64; i++) {
+      const { entry, lo, hi } = walk(board, mm, va + i * page)!;
+      board.memory.write64(entry, lo & ~0x400, hi);
+    }
+    expect(board.mmu.reclaim(1000)).toBe(64);
+    expect(board.mmu.reclaim(1)).toBe(0);
+  });
   it('does not take anonymous pages: there is no swap', () => {
     const { board, mm, page } = setUp();
     const va = mm.mmap({ ...RW, bytes: 4 * page, kind: 'anonymous' });

@@ -43,6 +43,8 @@ export interface ZoneOptions {
   readonly paBits: number;
   /** 4 KiB frames that data pages leave free for tables and drivers while anything can be reclaimed. */
   readonly reserveFrames: number;
+  /** Takes pages away; returns how many. */
+  readonly reclaim: (zone: Zone, pages: number) => number;
   readonly onFileError: ((file: BackingFile, error: IommuError) => void) | undefined;
 }
 
@@ -59,19 +61,18 @@ export class Zone {
   zeroPage: Page | null = null;
   /** Data pages in use now. */
   livePages = 0;
-  /** Takes pages away; returns how many. Set by the manager. */
-  reclaim: (pages: number) => number = () => 0;
   readonly pte: PteFormat;
   readonly #order: number;
   readonly #granuleFrames: number;
   readonly #reserve: number;
+  readonly #reclaim: (zone: Zone, pages: number) => number;
   readonly #onFileError: ((file: BackingFile, error: IommuError) => void) | undefined;
   readonly #baseFrame: number;
   readonly #pages: (Page | null)[];
   readonly #scratch: Uint8Array; // stands in for the page while somebody watches the stores
   #locked = false;
 
-  constructor({ memory, frames, granuleShift, paBits, reserveFrames, onFileError }: ZoneOptions) {
+  constructor({ memory, frames, granuleShift, paBits, reserveFrames, reclaim, onFileError }: ZoneOptions) {
     this.memory = memory;
     this.frames = frames;
     this.granuleBytes = 2 ** granuleShift;
@@ -79,6 +80,7 @@ export class Zone {
     this.#order = granuleShift - 12;
     this.#granuleFrames = this.granuleBytes / FRAME_BYTES;
     this.#reserve = reserveFrames;
+    this.#reclaim = reclaim;
     this.#onFileError = onFileError;
     this.#baseFrame = frames.firstFrame - (frames.firstFrame % this.#granuleFrames);
     const end = frames.firstFrame + frames.totalFrames;
@@ -199,7 +201,7 @@ export class Zone {
 
   #reclaimDirectly(): boolean {
     this.counters.directReclaims += 1;
-    return this.reclaim(RECLAIM_BATCH) > 0;
+    return this.#reclaim(this, RECLAIM_BATCH) > 0;
   }
 
   #view(page: Page, bytes: number): Uint8Array {
