@@ -1,7 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { curves, measureCurve } from './curves.ts';
 import { measure } from './measure.ts';
-import { render } from './report.ts';
+import { plot } from './plot.ts';
+import { render, renderCurve } from './report.ts';
 import type { Workload } from './row.ts';
 import { rows } from './rows.ts';
 import { GOAL_STEP } from './yardstick.ts';
@@ -68,5 +70,17 @@ describe('render', () => {
     expect(text).toMatch(/ a +│ +5\.0 │ +4\.3 │ +10\.0 │ +50 % /);
     expect(text).toMatch(/ b: 3\.00 times │ 20 ms │ 1,500 │ +10 ms │ +200 % /);
     expect(text).toContain('1 of 2 goals met');
+  });
+});
+
+describe.each(curves)('the cost curve of $package', (curve) => {
+  it('has a point for every power of two from 16, and is drawn', () => {
+    const points = measureCurve(curve, 6);
+    expect(points.map(({ live }) => live)).toEqual([16, 32, 64]);
+    expect(points.every(({ ns }) => ns > 0)).toBe(true);
+    const svg = plot(curve, points, 1.7);
+    expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
+    expect(svg).toContain(curve.operation);
+    expect(stripVTControlCharacters(renderCurve({ ...curve, points }))).toContain('with 64');
   });
 });
