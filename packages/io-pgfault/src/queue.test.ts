@@ -432,6 +432,11 @@ describe('PCIe stop markers (10.4.1.2.1)', () => {
     expect(queue.report(dev, stall(0, { read: false }))).toBe(false);
     expect([told, driver.answers, queue.partial]).toEqual([['dev 1'], [], 1]);
     expect(queue.stats).toMatchObject({ stopMarkers: 1, faults: 2, discarded: 1 });
+    iommu.attachDevicePasid(domain, dev, 2);
+    queue.report(dev, stall(2, { pasid: 2 }));
+    scheduler.run();
+    expect(handled[0]!.faults).toHaveLength(2); // the other PASID's group was left alone
+    driver.answers.length = 0;
     queue.removeDevice(dev);
     queue.report(dev, stall(0, { read: false, pasid: 2 }));
     expect([told, driver.answers]).toEqual([['dev 1', 'dev 2'], []]);

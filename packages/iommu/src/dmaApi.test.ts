@@ -194,6 +194,10 @@ describe('DmaApi.mapSingle and unmapSingle', () => {
     expect(domain.leaves.size).toBe(43);
     dma.unmapSingle(nic, iova, 3 * K4, 'both');
     expect(codeOf(() => dma.unmapSingle(nic, iova, 3 * K4, 'both'))).toBe('EINVAL');
+    const [upper, lower] = [dma.mapSingle(nic, RAM, K4, 'both'), dma.mapSingle(nic, RAM, K4, 'both')];
+    expect(upper - lower).toBe(K4);
+    expect(codeOf(() => dma.unmapSingle(nic, lower, 2 * K4, 'both'))).toBe('EINVAL'); // two mappings in a row
+    for (const each of [upper, lower]) dma.unmapSingle(nic, each, K4, 'both');
     dma.unmapSingle(nic, large, 40 * K4, 'both');
     expect(domain.leaves.size).toBe(0);
   });
@@ -222,7 +226,7 @@ describe('DmaApi.mapSingle and unmapSingle', () => {
   });
 
   it('starts above the beginning of the geometry, and never at 0', () => {
-    driver.paging = { geometry: { start: 0x10_0000, last: 0x10_1fff } };
+    driver.paging = { geometry: { start: 0xf_f800, last: 0x10_1fff } };
     const [nic] = probe('nic');
     expect([dma.mapSingle(nic, RAM, K4, 'both'), dma.mapSingle(nic, RAM, K4, 'both')]).toEqual([0x10_1000, 0x10_0000]);
     expect(codeOf(() => dma.mapSingle(nic, RAM, K4, 'both'))).toBe('ENOSPC');
@@ -334,6 +338,12 @@ describe('reserved regions and doorbells', () => {
     dma.unmapSingle(nic, 2 ** 32 - 2 * K4, K4, 'both');
     iommu.releaseDevice(nic);
     expect([domain.freed, domain.leaves.size]).toEqual([true, 0]);
+  });
+
+  it('a doorbell stays inside what the domain can map', () => {
+    driver.paging = { geometry: { start: 0, last: 2 ** 20 - 1 } };
+    const [nic] = probe('nic');
+    expect(dma.mapMsiDoorbell(nic, 0x900_0040)).toBe(2 ** 20 - K4 + 0x40);
   });
 
   it('a window that somebody set before is kept', () => {

@@ -142,7 +142,6 @@ export class DmaSpaces {
     this.#iommu.whenFreed(domain, () => {
       space.lazy?.drain();
       iovas.dispose();
-      this.#spaces.delete(domain);
     });
     return space;
   }
