@@ -83,13 +83,15 @@ export class TableCore {
   readonly leafLo: Int32Array;
   readonly leafHi: Int32Array;
 
-  /** The level 3 table used last: the offset divided by what it covers, and its first frame. */
+  /** The level 3 table used last: the offset divided by what it covers, its first frame, its words and where they start. */
   leafTag: number = NO_TABLE;
   leafFrame = 0;
-  /** The level 2 table used last, and the words from its frame's start to it: the root may share a frame. */
+  leafWords: Uint32Array;
+  leafStart = 0;
+  /** The level 2 table used last, likewise. */
   directoryTag: number = NO_TABLE;
-  directoryFrame = 0;
-  directoryOffset = 0;
+  directoryWords: Uint32Array;
+  directoryStart = 0;
   /** Where {@link descend} ended. */
   entry: Pa = 0;
   freed = false;
@@ -138,6 +140,8 @@ export class TableCore {
     this.rootPa = this.allocTable(geometry.rootBytes);
     this.rootFrame = Math.floor(this.rootPa / 4096);
     this.rootWord = (this.rootPa % 4096) / 4;
+    this.leafWords = memory.words;
+    this.directoryWords = memory.words;
   }
 
   /** Bytes that one entry of a level covers. */
@@ -304,18 +308,20 @@ export class TableCore {
    * @returns Whether there is one.
    */
   findLeaf(tag: number): boolean {
-    if (this.startLevel === 3) {
-      this.leafTag = tag;
-      this.leafFrame = this.rootFrame + tag * this.tableFrames;
-      return true;
+    let frame = this.rootFrame + tag * this.tableFrames; // if the root is of level 3
+    if (this.startLevel < 3) {
+      if (tag >>> this.bits !== this.directoryTag && !this.findDirectory(tag)) return false;
+      const words = this.directoryWords;
+      const word = this.directoryStart + (tag & this.mask) * 2;
+      const lo = words[word]!;
+      if ((lo & PTE_TYPE_MASK_LO) !== PTE_TABLE_LO) return false;
+      frame = this.frameOf(lo, words[word + 1]!);
     }
-    if (tag >>> this.bits !== this.directoryTag && !this.findDirectory(tag)) return false;
     const { memory } = this;
-    const word = this.directoryWord(tag);
-    const lo = memory.words[word]!;
-    if ((lo & PTE_TYPE_MASK_LO) !== PTE_TABLE_LO) return false;
     this.leafTag = tag;
-    this.leafFrame = this.frameOf(lo, memory.words[word + 1]!);
+    this.leafFrame = frame;
+    this.leafStart = memory.atFrame(frame);
+    if (this.leafWords !== memory.words) this.leafWords = memory.words; // a store of an object costs a write barrier
     return true;
   }
 
@@ -337,14 +343,9 @@ export class TableCore {
       }
     } else if (shift < 0) return false;
     this.directoryTag = directory;
-    this.directoryFrame = frame;
-    this.directoryOffset = this.startLevel === 2 ? this.rootWord : 0;
+    this.directoryStart = memory.atFrame(frame) + (this.startLevel === 2 ? this.rootWord : 0);
+    this.directoryWords = memory.words;
     return true;
-  }
-
-  /** Index in `memory.words` of the level 2 entry for a tag, in the remembered table. */
-  directoryWord(tag: number): number {
-    return this.memory.atFrame(this.directoryFrame) + this.directoryOffset + (tag & this.mask) * 2;
   }
 
   /** First frame of the table that an entry leads to. */

@@ -107,8 +107,8 @@ export class ArmPageTable extends TableCore {
         lo !== 0 &&
         (tag === this.leafTag || this.findLeaf(tag))
       ) {
-        const word = memory.atFrame(this.leafFrame) + (page & this.mask) * 2;
-        const { words } = memory;
+        const words = this.leafWords;
+        const word = this.leafStart + (page & this.mask) * 2;
         if ((words[word]! & PTE_VALID_LO) === 0) {
           words[word] = this.#addressLo(pa) | lo | PTE_PAGE_LO;
           words[word + 1] = ((pa * 2 ** -32) & this.maskHi) | this.leafHi[prot]!;
@@ -140,8 +140,8 @@ export class ArmPageTable extends TableCore {
       const page = va * this.pageScale;
       if (Math.floor(page) === page && (tag === this.leafTag || this.findLeaf(tag))) {
         const index = page & this.mask;
-        const word = memory.atFrame(this.leafFrame) + index * 2;
-        const { words } = memory;
+        const words = this.leafWords;
+        const word = this.leafStart + index * 2;
         if (count === 1) {
           if ((words[word]! & PTE_TYPE_MASK_LO) === PTE_PAGE_LO && (words[word + 1]! & PTE_CONT_HI) === 0) {
             words[word] = 0;
@@ -174,13 +174,12 @@ export class ArmPageTable extends TableCore {
     if (!(va >= 0 && va < this.limit)) return -1;
     const tag = (va * this.leafScale) | 0;
     if (tag !== this.leafTag && !this.findLeaf(tag)) return this.#blockOf(va);
-    const { memory } = this;
-    const page = va * this.pageScale;
-    const whole = Math.floor(page);
-    const word = memory.atFrame(this.leafFrame) + (whole & this.mask) * 2;
-    const lo = memory.words[word]!;
+    const words = this.leafWords;
+    const whole = Math.floor(va * this.pageScale);
+    const word = this.leafStart + (whole & this.mask) * 2;
+    const lo = words[word]!;
     if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO) return -1;
-    const hi = memory.words[word + 1]!;
+    const hi = words[word + 1]!;
     const offset = va - whole * this.granuleBytes;
     if (this.wide) return addressOf(lo, hi, this.address) + offset;
     return (hi & this.maskHi) * 2 ** 32 + ((lo & ADDRESS_MASK) >>> 0) + offset;
@@ -302,8 +301,8 @@ export class ArmPageTable extends TableCore {
           Math.floor(output) === output &&
           (tag >>> this.bits === this.directoryTag || this.findDirectory(tag))
         ) {
-          const word = this.directoryWord(tag);
-          const { words } = memory;
+          const words = this.directoryWords;
+          const word = this.directoryStart + (tag & this.mask) * 2;
           if ((words[word]! & PTE_VALID_LO) === 0) {
             words[word] = this.#addressLo(pa) | lo | PTE_VALID_LO;
             words[word + 1] = ((pa * 2 ** -32) & this.maskHi) | this.leafHi[prot]!;
@@ -322,8 +321,8 @@ export class ArmPageTable extends TableCore {
           Math.floor(output) === output &&
           (tag === this.leafTag || this.findLeaf(tag))
         ) {
-          const word = memory.atFrame(this.leafFrame) + index * 2;
-          const { words } = memory;
+          const words = this.leafWords;
+          const word = this.leafStart + index * 2;
           const hi = (high & this.maskHi) | this.leafHi[prot]!;
           const written = fillRun(words, word, count, this.#addressLo(pa) | lo | PTE_PAGE_LO, hi, pageBytes);
           if (written === count) return pageBytes * count;

@@ -74,7 +74,9 @@ export class IommuPages {
   #endIndex = 0;
   #livePages = 0;
   #peakPages = 0;
-  #liveBytes = 0;
+  /** Frames that are cut up, and bytes of them in use. */
+  #slabPages = 0;
+  #slotBytes = 0;
 
   /** @throws {@link IommuError} `EINVAL` without frames, or if some of them are not RAM of `memory`. */
   constructor({ memory, frames, coherence = coherentDma }: IommuPagesOptions) {
@@ -112,7 +114,7 @@ export class IommuPages {
 
   /** Bytes in allocations, each counted with its rounded size. Less than the frames in use when slots are packed. */
   get liveBytes(): number {
-    return this.#liveBytes;
+    return (this.#livePages - this.#slabPages) * FRAME_BYTES + this.#slotBytes;
   }
 
   /** 4 KiB frames in use now on one NUMA node (Linux NR_IOMMU_PAGES, a counter per node). */
@@ -145,12 +147,12 @@ export class IommuPages {
    * on a list, or a non-coherent walker may still use it.
    */
   freePages(pa: Pa): void {
-    const index = pa / FRAME_BYTES - this.#delta;
-    if (index >= this.#firstIndex && index < this.#endIndex && Math.floor(index) === index) {
+    const offset = pa / FRAME_BYTES - this.#delta;
+    const index = offset | 0;
+    if (index === offset && index >= this.#firstIndex && index < this.#endIndex) {
       const state = this.descriptors.frameState[index]!;
       if ((state & ~ORDER_MASK) === LIVE && state !== (LIVE | SLAB)) {
         this.#giveBack(index, state & ORDER_MASK);
-        this.#liveBytes -= FRAME_BYTES * (1 << (state & ORDER_MASK));
         return;
       }
     }
@@ -375,7 +377,6 @@ export class IommuPages {
       for (let pa = frame * FRAME_BYTES; pa < end; pa += piece) memory.zero(pa, piece);
     }
     this.descriptors.frameState[index] = LIVE | order;
-    this.#liveBytes += FRAME_BYTES * (1 << order);
     return index;
   }
 
@@ -384,13 +385,14 @@ export class IommuPages {
     if (unit === NONE) {
       const index = this.#take(place, 0);
       if (index === NONE) return NONE;
+      this.#slabPages += 1;
       this.descriptors.frameState[index] = LIVE | SLAB;
       this.descriptors.frameNext[index] = this.#slabs.add(place, sizeClass, index);
       unit = this.#slabs.alloc(place, sizeClass);
     }
     const handle = -2 - unit;
     this.memory.zero(this.addressOf(handle), UNIT_BYTES << sizeClass);
-    this.#liveBytes += UNIT_BYTES << sizeClass;
+    this.#slotBytes += UNIT_BYTES << sizeClass;
     return handle;
   }
 
@@ -416,12 +418,17 @@ export class IommuPages {
   }
 
   #free(handle: number): void {
-    this.#liveBytes -= this.#bytesOf(handle);
-    const order = handle >= 0 ? this.descriptors.frameState[handle]! & ORDER_MASK : 0;
-    const index = handle >= 0 ? handle : this.#slabs.free(-2 - handle);
-    if (index === NONE) return;
-    this.#selectIndex(index);
-    this.#giveBack(index, order);
+    if (handle >= 0) {
+      this.#selectIndex(handle);
+      this.#giveBack(handle, this.descriptors.frameState[handle]! & ORDER_MASK);
+      return;
+    }
+    this.#slotBytes -= this.#bytesOf(handle);
+    const emptied = this.#slabs.free(-2 - handle);
+    if (emptied === NONE) return;
+    this.#slabPages -= 1;
+    this.#selectIndex(emptied);
+    this.#giveBack(emptied, 0);
   }
 
   #bytesOf(handle: number): number {
