@@ -21,6 +21,13 @@ describe('NonCoherentDma: stores travel only by a sync', () => {
     expect(cpu.read32(RAM) && cpu.lo).toBe(3);
     expect([dma.syncedBytes, dma.coherent]).toEqual([8, false]);
   });
+  it('says so where one side has no memory (EFAULT), and counts nothing', () => {
+    const other = new SystemMemory([{ base: 2 * RAM, size: 2 ** 21 }]);
+    const dma = new NonCoherentDma(memory(), other);
+    expect(() => dma.syncForDevice(RAM, 8)).toThrow(expect.objectContaining({ code: 'EFAULT' }));
+    expect(() => dma.syncForCpu(RAM, 8)).toThrow('sync of 8 bytes at 0x200000: not all of it is memory on both sides');
+    expect(dma.syncedBytes).toBe(0);
+  });
   it('has nothing to do where the device snoops', () => {
     expect(coherentDma.coherent).toBe(true);
     coherentDma.syncForDevice(RAM, 4);

@@ -1,4 +1,5 @@
-import type { Pa } from './address.ts';
+import { hex, type Pa } from './address.ts';
+import { IommuError } from './errors.ts';
 import type { PhysicalMemory } from './physicalMemory.ts';
 
 /**
@@ -16,7 +17,7 @@ export interface DmaCoherence {
 /** A device that snoops the CPU's caches: both calls do nothing. */
 export const coherentDma: DmaCoherence = { coherent: true, syncForDevice() {}, syncForCpu() {} };
 
-/** A device that does not snoop: the CPU works on `cpu`, the device on `device`, and a sync copies between them. */
+/** A device that does not snoop: the CPU works on `cpu`, the device on `device`, and a sync copies between them. Both calls throw `EFAULT` for what is not memory on both sides. */
 export class NonCoherentDma implements DmaCoherence {
   readonly coherent = false;
   /** Bytes moved by either call, so that a test can tell a missing sync from a needless one. */
@@ -35,8 +36,8 @@ export class NonCoherentDma implements DmaCoherence {
   }
   #copy(from: PhysicalMemory, to: PhysicalMemory, pa: Pa, bytes: number): void {
     const buffer = new Uint8Array(bytes);
-    from.readBytes(pa, buffer, 0, bytes);
-    to.writeBytes(pa, buffer, 0, bytes);
+    if (!from.readBytes(pa, buffer, 0, bytes) || !to.writeBytes(pa, buffer, 0, bytes))
+      throw new IommuError('EFAULT', `sync of ${bytes} bytes at ${hex(pa)}: not all of it is memory on both sides`);
     this.syncedBytes += bytes;
   }
 }

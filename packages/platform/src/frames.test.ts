@@ -12,6 +12,11 @@ describe('FrameAllocator: naturally aligned powers of two', () => {
   ])('refuses %s', (_, base, size) => {
     expect(() => new FrameAllocator(base, size)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
   });
+  it.each([-1, 0.5, Number.NaN])('refuses 2^%s frames', (order) => {
+    const allocator = frames(16);
+    expect(() => allocator.alloc(order)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(allocator.freeFrames).toBe(16);
+  });
   it('hands out every frame of an odd-shaped range, and then none', () => {
     const allocator = frames(37, 0x103);
     const all = new Set(Array.from({ length: 37 }, () => allocator.alloc(0)));

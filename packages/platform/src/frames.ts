@@ -66,7 +66,10 @@ export class FrameAllocator {
     }
   }
 
-  /** Takes 2^`order` frames, aligned to their size. Returns the first frame number, or -1 if there are none. */
+  /**
+   * Takes 2^`order` frames, aligned to their size. Returns the first frame number, or -1 if there are none.
+   * @throws {@link IommuError} `EINVAL` if `order` is no whole number from 0.
+   */
   alloc(order: number): number {
     const nth = this.allocations++;
     if (this.fail?.(nth, order)) return NONE;
@@ -108,6 +111,8 @@ export class FrameAllocator {
 
   /** Cuts a block out of the smallest one that is large enough. Returns its index, or -1. */
   #split(order: number): number {
+    if (order >>> 0 !== order)
+      throw new IommuError('EINVAL', `2^${order} frames: the order must be a whole number from 0`);
     let from = order;
     while (from <= MAX_ORDER && this.#heads[from] === NONE) from += 1;
     if (from > MAX_ORDER) return NONE;

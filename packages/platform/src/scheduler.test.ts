@@ -26,6 +26,11 @@ describe('Scheduler: a run is a function of its seed', () => {
     expect(scheduler.steps).toBe(3);
   });
 
+  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY])('takes no task in %s ns (EINVAL)', (delay) => {
+    const scheduler = new Scheduler();
+    expect(() => scheduler.post('software', () => {}, delay)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(scheduler.idle).toBe(true);
+  });
   it('lets the seed, and nothing else, decide among tasks that are due together', () => {
     expect(orderOf(7)).toEqual(orderOf(7));
     const orders = new Set(Array.from({ length: 20 }, (_, seed) => orderOf(seed).join()));

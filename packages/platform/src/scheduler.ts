@@ -1,3 +1,4 @@
+import { IommuError } from './errors.ts';
 import { Random } from './random.ts';
 
 /** Who runs a task. A CPU that spins keeps other software out, but the hardware goes on. */
@@ -48,8 +49,13 @@ export class Scheduler {
     return this.#peek(this.#hardware) === undefined && this.#peek(this.#software) === undefined;
   }
 
-  /** Lets `run` happen `delay` nanoseconds from now. */
+  /**
+   * Lets `run` happen `delay` nanoseconds from now.
+   * @throws {@link IommuError} `EINVAL` if `delay` is negative or no finite number: the order of tasks hangs on it.
+   */
   post(kind: TaskKind, run: () => void, delay = 0): Task {
+    if (!(delay >= 0 && delay < Number.POSITIVE_INFINITY))
+      throw new IommuError('EINVAL', `a task in ${delay} ns: must be 0 or more, and finite`);
     const task: Queued = {
       run,
       due: this.#now + delay,

@@ -85,6 +85,48 @@ describe('SystemMemory: RAM', () => {
     expect(bytes.filter((b) => b === 1)).toHaveLength(32);
     expect(() => memory.zero(0, 64)).toThrow(expect.objectContaining({ code: 'EFAULT' }));
   });
+  it('clears across chunks and regions, up to where RAM ends', () => {
+    const memory = new SystemMemory([
+      { base: 2 ** 40, size: 2 ** 34 },
+      { base: 2 ** 40 + 2 ** 34, size: 2 * MIB },
+    ]);
+    const seen: number[] = [];
+    for (const border of [2 ** 40 + 2 * MIB, 2 ** 40 + 2 ** 34]) {
+      const before = border - 4;
+      memory.write32(before, 1);
+      memory.write32(border, 2);
+      memory.observer = (_, bytes) => seen.push(bytes);
+      memory.zero(before, 8);
+      memory.observer = null;
+      expect([memory.read32(before) && memory.lo, memory.read32(border) && memory.lo]).toEqual([0, 0]);
+    }
+    expect(seen).toEqual([4, 4, 4, 4]);
+    const last = 2 ** 40 + 2 ** 34 + 2 * MIB - 4;
+    memory.write32(last, 1);
+    expect(() => memory.zero(last, 8)).toThrow(expect.objectContaining({ code: 'EFAULT' }));
+    expect(memory.read32(last) && memory.lo).toBe(0);
+  });
+  it('keeps sparse chunks apart that share a place in the cache of the last ones, and flat regions', () => {
+    const sparse = 2 ** 40;
+    const memory = new SystemMemory([
+      { base: 0, size: 2 * MIB },
+      { base: 2 ** 30, size: 2 * MIB },
+      { base: sparse, size: 2 ** 40 },
+    ]);
+    const places = [0, 2 ** 30, ...[0, 1, 512, 513, 1024, 2 ** 18].map((chunk) => sparse + chunk * 2 * MIB)];
+    for (let round = 0; round < 3; round++) {
+      for (const [i, pa] of places.entries()) memory.write64(pa + 8 * round, i + 1, round);
+      for (const [i, pa] of places.entries()) {
+        expect(memory.read64(pa + 8 * round) && [memory.lo, memory.hi]).toEqual([i + 1, round]);
+        expect(memory.words[memory.atFrame(pa / 4096)]).toBe(i + 1);
+      }
+    }
+    const copy = new Uint8Array(4);
+    for (const [i, pa] of places.entries()) {
+      memory.readBytes(pa, copy, 0, 4);
+      expect([...copy]).toEqual([i + 1, 0, 0, 0]);
+    }
+  });
 
   it.each([
     ['flat', [{ base: RAM, size: 4 * MIB }], RAM],

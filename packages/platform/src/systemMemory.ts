@@ -15,6 +15,9 @@ export interface RamRegion {
 export type StoreObserver = (pa: Pa, bytes: number) => void;
 
 const CHUNK_BYTES = 2 ** 21;
+const CHUNKS_PER_BYTE = 1 / CHUNK_BYTES;
+const FRAMES_PER_BYTE = 1 / 4096;
+const NEAR = 512;
 const FLAT_LIMIT = 2 ** 33; // word indices of a flat region then fit an int32
 const PA_LIMIT = 2 ** 52;
 
@@ -53,9 +56,12 @@ export class SystemMemory implements PhysicalMemory {
   #bytes = 0;
   #baseFrame = 0;
   #frames = 0;
-  #octets: Uint8Array = new Uint8Array(0);
-  readonly #flat: (Chunk | undefined)[];
+  #chunk: Chunk = new Chunk(0, 0);
+  readonly #flat: Chunk[] = []; // regions touched so far
   readonly #sparse: Map<number, Chunk> = new Map();
+  /** The sparse chunks of late, by the low bits of their numbers: 1 GiB in a row is found without the map. */
+  readonly #near: (Chunk | undefined)[] = new Array(NEAR).fill(undefined);
+  readonly #nearNumbers: Int32Array = new Int32Array(NEAR).fill(-1);
   readonly #windows: { base: Pa; window: MmioWindow }[] = [];
 
   /** @throws {@link IommuError} `EINVAL` if a region is empty, misaligned, above 52 bits, or overlaps another. */
@@ -74,7 +80,6 @@ export class SystemMemory implements PhysicalMemory {
           );
     }
     this.regions = regions;
-    this.#flat = regions.map(() => undefined);
   }
 
   /**
@@ -181,7 +186,7 @@ export class SystemMemory implements PhysicalMemory {
       if (!this.#covers(pa)) return this.#registerBytes(pa, target, start, length, false);
       const offset = pa - this.#base;
       const run = Math.min(length, this.#bytes - offset);
-      target.set(this.#octets.subarray(offset, offset + run), start);
+      target.set(this.#chunk.octets.subarray(offset, offset + run), start);
       pa += run;
       start += run;
       length -= run;
@@ -194,7 +199,7 @@ export class SystemMemory implements PhysicalMemory {
       if (!this.#covers(pa)) return this.#registerBytes(pa, source, start, length, true);
       const offset = pa - this.#base;
       const run = Math.min(length, this.#bytes - offset);
-      this.#octets.set(source.subarray(start, start + run), offset);
+      this.#chunk.octets.set(source.subarray(start, start + run), offset);
       if (this.observer !== null) this.observer(pa, run);
       pa += run;
       start += run;
@@ -204,14 +209,16 @@ export class SystemMemory implements PhysicalMemory {
   }
 
   /**
-   * Sets `bytes` bytes of RAM from `pa` to zero; both multiples of 4, inside one naturally aligned 2 MiB or one flat region.
-   * @throws {@link IommuError} `EFAULT` if no RAM is there.
+   * Sets `bytes` bytes of RAM from `pa` to zero; both multiples of 4.
+   * @throws {@link IommuError} `EFAULT` if a part of it is no RAM; what lies below that part is zero then.
    */
   zero(pa: Pa, bytes: number): void {
     const i = this.at(pa);
     if (i < 0) throw new IommuError('EFAULT', `no RAM at ${hex(pa)}`);
-    this.words.fill(0, i, i + bytes / 4);
-    if (this.observer !== null) this.observer(pa, bytes);
+    const run = Math.min(bytes, this.#base + this.#bytes - pa);
+    this.words.fill(0, i, i + run / 4);
+    if (this.observer !== null) this.observer(pa, run);
+    if (run < bytes) this.zero(pa + run, bytes - run);
   }
 
   #covers(pa: Pa): boolean {
@@ -219,23 +226,46 @@ export class SystemMemory implements PhysicalMemory {
     return (offset >= 0 && offset < this.#bytes) || this.#select(pa);
   }
 
-  /** Makes the chunk around `pa` the current one, creating it at the first touch. */
+  /** Makes the chunk around `pa` the current one. */
   #select(pa: Pa): boolean {
-    const region = this.regions.findIndex(({ base, size }) => pa >= base && pa < base + size);
-    if (region < 0) return false;
-    const { base, size } = this.regions[region]!;
-    let chunk: Chunk | undefined;
-    if (size <= FLAT_LIMIT) chunk = this.#flat[region] ??= new Chunk(base, size);
-    else {
-      const number = Math.floor(pa / CHUNK_BYTES);
-      chunk = this.#sparse.get(number);
-      if (chunk === undefined) this.#sparse.set(number, (chunk = new Chunk(number * CHUNK_BYTES, CHUNK_BYTES)));
+    for (let i = 0; i < this.#flat.length; i++) {
+      const chunk = this.#flat[i]!;
+      const offset = pa - chunk.base;
+      if (offset >= 0 && offset < chunk.bytes) return this.#use(chunk, chunk.base, chunk.bytes);
     }
-    this.#base = chunk.base;
-    this.#bytes = chunk.bytes;
-    this.#baseFrame = chunk.base / 4096;
-    this.#frames = chunk.bytes / 4096;
-    this.#octets = chunk.octets;
+    const number = Math.floor(pa * CHUNKS_PER_BYTE);
+    const slot = number & (NEAR - 1);
+    if (this.#nearNumbers[slot] !== number) return this.#find(pa);
+    return this.#use(this.#near[slot]!, number * CHUNK_BYTES, CHUNK_BYTES);
+  }
+
+  /** {@link #select} for a chunk that was not used lately or, at the first touch, is not there yet. */
+  #find(pa: Pa): boolean {
+    const region = this.regions.find(({ base, size }) => pa >= base && pa < base + size);
+    if (region === undefined) return false;
+    if (region.size <= FLAT_LIMIT) {
+      const chunk = new Chunk(region.base, region.size);
+      this.#flat.push(chunk);
+      return this.#use(chunk, chunk.base, chunk.bytes);
+    }
+    const number = Math.floor(pa / CHUNK_BYTES);
+    let chunk = this.#sparse.get(number);
+    if (chunk === undefined) {
+      chunk = new Chunk(number * CHUNK_BYTES, CHUNK_BYTES);
+      this.#sparse.set(number, chunk);
+    }
+    this.#near[number & (NEAR - 1)] = chunk;
+    this.#nearNumbers[number & (NEAR - 1)] = number;
+    return this.#use(chunk, chunk.base, CHUNK_BYTES);
+  }
+
+  /** Base and size are handed over, because to look them up in the chunk costs more than to know them. */
+  #use(chunk: Chunk, base: Pa, bytes: number): true {
+    this.#base = base;
+    this.#bytes = bytes;
+    this.#baseFrame = base * FRAMES_PER_BYTE;
+    this.#frames = bytes * FRAMES_PER_BYTE;
+    this.#chunk = chunk;
     this.words = chunk.words;
     return true;
   }
