@@ -1,4 +1,18 @@
 export { hex, type Iova, type Ipa, type Pa, type Va } from './address.ts';
+export {
+  ATS_ABORT,
+  ATS_SUCCESS,
+  ATS_UNSUPPORTED,
+  type AtsEndpoint,
+  type AtsPort,
+  AtsRequest,
+  type AtsStatus,
+  type PageRequestMessage,
+  PRG_FAILURE,
+  PRG_INVALID,
+  PRG_SUCCESS,
+  type PrgResponse,
+} from './ats.ts';
 export { coherentDma, type DmaCoherence, NonCoherentDma } from './coherence.ts';
 export { DMA_ABORT, DMA_OK, DMA_PENDING, type DmaPort, DmaRequest, type DmaStatus, NO_SUBSTREAM } from './dma.ts';
 export { type ErrorCode, IommuError } from './errors.ts';
