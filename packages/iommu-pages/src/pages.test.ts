@@ -275,6 +275,17 @@ describe('fault injection', () => {
     expect(pages.livePages).toBe(2);
   });
 
+  it.each([64, 4096, 8192])('a frame that was refused is not asked for again: %i bytes fail', (bytes) => {
+    const { frames, pages } = board();
+    frames.fail = (nth) => nth === 0;
+    expect(() => pages.allocPages(bytes)).toThrow(expect.objectContaining({ code: 'ENOMEM' }));
+    expect([frames.allocations, pages.allocations]).toEqual([1, 1]);
+    const two = twoNodes();
+    two.near.fail = () => true;
+    expect(two.pages.allocPages(bytes)).toBeGreaterThanOrEqual(2 ** 33);
+    expect([two.near.allocations, two.far.allocations, two.pages.allocations]).toEqual([1, 1, 1]);
+  });
+
   it('a frame that cannot be had leaves nothing behind', () => {
     const { frames, pages } = board();
     frames.fail = (nth) => nth % 2 === 1;

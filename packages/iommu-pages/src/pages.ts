@@ -130,14 +130,19 @@ export class IommuPages {
    * @throws {@link IommuError} `EINVAL` for a size that is no positive integer, `ENOMEM` if there is no such block.
    */
   allocPages(bytes: number, node: number = NO_NODE): Pa {
-    if (bytes > FRAME_BYTES / 2 && bytes <= MAX_BYTES && node === NO_NODE && this.fail === null) {
-      const index = Number.isInteger(bytes) ? this.#allocFrames(0, orderOf(bytes)) : NONE;
-      if (index !== NONE) {
-        this.allocations += 1;
-        return (index + this.#delta) * FRAME_BYTES;
-      }
+    if (
+      bytes > FRAME_BYTES / 2 &&
+      bytes <= MAX_BYTES &&
+      node === NO_NODE &&
+      this.fail === null &&
+      Number.isInteger(bytes)
+    ) {
+      const index = this.#allocFrames(0, orderOf(bytes));
+      if (index === NONE) return this.#allocAnywhere(bytes, node, 1);
+      this.allocations += 1;
+      return (index + this.#delta) * FRAME_BYTES;
     }
-    return this.#allocAnywhere(bytes, node);
+    return this.#allocAnywhere(bytes, node, 0);
   }
 
   /**
@@ -342,15 +347,15 @@ export class IommuPages {
     if (list.pages !== this) throw new IommuError('EINVAL', 'the list belongs to another allocator');
   }
 
-  /** The long way of {@link allocPages}: any size, any node. */
-  #allocAnywhere(bytes: number, node: number): Pa {
+  /** The long way of {@link allocPages}: any size, any node, from the `first` allocator on. */
+  #allocAnywhere(bytes: number, node: number, first: number): Pa {
     if (!Number.isSafeInteger(bytes) || bytes <= 0)
       throw new IommuError('EINVAL', `allocation of ${bytes} bytes: the size must be a positive integer`);
     const nth = this.allocations++;
     let handle: number = NONE;
     if (bytes <= MAX_BYTES && this.fail?.(nth, bytes) !== true)
       for (const preferred of [true, false])
-        for (let place = 0; place < this.#frames.length && handle === NONE; place++)
+        for (let place = first; place < this.#frames.length && handle === NONE; place++)
           if ((node === NO_NODE || this.#frames[place]!.node === node) === preferred)
             handle = this.#allocAt(place, bytes);
     if (handle === NONE)
