@@ -42,6 +42,11 @@ const IN_SET = 1 << 28;
 const KEEP_BACK = 1 << 29; // goes into quarantine with its last reference
 const WAITING = 1 << 30; // is in quarantine
 
+// Private data lives in pages: one array that grows is copied again and again, and is one the collector must walk whole.
+const DATA_SHIFT = 12;
+const DATA_MASK = 2 ** DATA_SHIFT - 1;
+const NO_DATA: undefined[] = new Array(2 ** DATA_SHIFT).fill(undefined);
+
 /** Hands out IDs in `[0, max]`. Every operation costs the same whether one ID is out or 2^20. */
 export class IoasidAllocator<Data = unknown> {
   /** Largest ID, inclusive. */
@@ -49,7 +54,7 @@ export class IoasidAllocator<Data = unknown> {
   readonly #quarantine: boolean;
   readonly #free: IdBitmap;
   readonly #state: Int32Array;
-  readonly #data: (Data | undefined)[] = []; // up to the highest ID that ever had data
+  readonly #data: (Data | undefined)[][] = []; // in pages, up to the highest ID that ever had data
   readonly #custom: CustomAllocators = new CustomAllocators();
   #active: CustomAllocator | undefined;
   #sets: (MemberSet | undefined)[] = [];
@@ -189,7 +194,7 @@ export class IoasidAllocator<Data = unknown> {
     const state = this.#state[id] ?? 0;
     if ((state & HAS_DATA) === 0) return undefined;
     if (set !== undefined && this.setOf(id) !== set) return undefined;
-    const data = this.#data[id] as Data;
+    const data = this.#data[id >>> DATA_SHIFT]![id & DATA_MASK] as Data;
     return getter === undefined || getter(data) ? data : undefined;
   }
 
@@ -321,9 +326,11 @@ export class IoasidAllocator<Data = unknown> {
   }
 
   #store(id: number, data: Data | undefined): void {
-    const all = this.#data;
-    while (all.length <= id) all.push(undefined); // never a hole: V8 reads an array that has had one more slowly
-    all[id] = data;
+    // Never a hole, neither in a page nor among them: V8 reads an array that has had one more slowly.
+    while (this.#data.length <= id >>> DATA_SHIFT) this.#data.push([]);
+    const page = this.#data[id >>> DATA_SHIFT]!;
+    if (page.length === 0) page.push(...NO_DATA);
+    page[id & DATA_MASK] = data;
   }
 
   #checkQuota(set: IoasidSet): void {
