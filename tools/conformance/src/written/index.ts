@@ -1,0 +1,15 @@
+/** All hand-written scenarios. */
+import type { Scenario } from '../scenario.ts';
+import { commands } from './commands.ts';
+import { invalidation } from './invalidation.ts';
+import { stage1Faults } from './stage1Faults.ts';
+import { stage1Tables } from './stage1Tables.ts';
+import { streamTable } from './streamTable.ts';
+
+export const written: readonly Scenario[] = [
+  ...stage1Faults,
+  ...stage1Tables,
+  ...streamTable,
+  ...invalidation,
+  ...commands,
+];
