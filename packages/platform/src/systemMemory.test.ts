@@ -106,6 +106,16 @@ describe('SystemMemory: RAM', () => {
     expect(() => memory.zero(last, 8)).toThrow(expect.objectContaining({ code: 'EFAULT' }));
     expect(memory.read32(last) && memory.lo).toBe(0);
   });
+  it.each([4, 4.5, 8, 64])('reaches both ends of a region of %s GiB', (gib) => {
+    const size = gib * 2 ** 30;
+    const memory = new SystemMemory([{ base: RAM, size }]);
+    for (const pa of [RAM, RAM + size - 8]) {
+      expect(memory.write64(pa, 1, pa / 2 ** 32)).toBe(true);
+      expect(memory.read64(pa) && memory.lo).toBe(1);
+    }
+    expect(memory.read32(RAM + size)).toBe(false);
+  });
+
   it('keeps sparse chunks apart that share a place in the cache of the last ones, and flat regions', () => {
     const sparse = 2 ** 40;
     const memory = new SystemMemory([

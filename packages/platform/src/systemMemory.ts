@@ -18,7 +18,7 @@ const CHUNK_BYTES = 2 ** 21;
 const CHUNKS_PER_BYTE = 1 / CHUNK_BYTES;
 const FRAMES_PER_BYTE = 1 / 4096;
 const NEAR = 512;
-const FLAT_LIMIT = 2 ** 33; // word indices of a flat region then fit an int32
+const FLAT_LIMIT = 2 ** 32; // the longest byte array of Node 20; word indices then fit an int32, too
 const PA_LIMIT = 2 ** 52;
 
 /** A run of RAM that one array backs: a whole flat region, or 2 MiB of a sparse one. */
@@ -38,7 +38,7 @@ class Chunk {
 /**
  * A board's physical address space: RAM and MMIO windows.
  *
- * RAM up to 8 GiB a region is one flat array, which the operating system fills with real pages only when touched;
+ * RAM up to 4 GiB a region is one flat array, which the operating system fills with real pages only when touched;
  * larger regions, up to 52 bits of address, are made of 2 MiB chunks that appear with the first touch.
  * CPU-side code that edits tables uses {@link at} and `words`; everyone else the {@link PhysicalMemory} methods.
  */
