@@ -116,7 +116,7 @@ export class Attacher {
     const master = this.#masterOf(device);
     this.#check(domain);
     if (domain.stage !== 'stage1') throw new IommuError('EINVAL', 'a PASID needs a stage 1 domain');
-    if (!Number.isInteger(ssid) || ssid < 1 || ssid >= 2 ** master.ssidBits)
+    if (!Number.isInteger(ssid) || ssid < 1 || ssid >= 1 << master.ssidBits)
       throw new IommuError('EINVAL', `PASID ${ssid}: ${device.name} has ${master.ssidBits} bits behind this SMMU`);
     if (master.domain?.stage === 'stage2')
       throw new IommuError('EINVAL', `transactions of ${device.name} without PASID are at stage 2`);
@@ -197,17 +197,15 @@ export class Attacher {
   }
 
   #writeCd(domain: TranslatingDomain, master: Master, ssid: number, table: CdTable): void {
-    domain.makeCd(this.#target, master);
     this.#cd.owner = master;
     this.#cd.ssid = ssid;
-    this.#cd.write(table.entryAddress(ssid), this.#target);
+    this.#cd.write(table.entryAddress(ssid), domain.cdFor(master));
   }
 
   #clearCd(master: Master, ssid: number, table: CdTable): void {
-    this.#target.fill(0);
     this.#cd.owner = master;
     this.#cd.ssid = ssid;
-    this.#cd.write(table.entryAddress(ssid), this.#target);
+    this.#cd.invalidate(table.entryAddress(ssid));
   }
 
   /** Writes the entries of a device's streams as its domain and its SubstreamIDs ask for. */
@@ -254,8 +252,9 @@ export class Attacher {
   }
 
   #invsOf(domain: TranslatingDomain, master: Master, ssid: number, ats: boolean): Invs {
-    const entries: Inv[] = [{ kind: domain.tag.kind, id: domain.tag.id, ssid: 0, users: 1 }];
-    if (ats) for (const sid of master.streamIds) entries.push({ kind: INV_ATS, id: sid, ssid, users: 1 });
+    if (!ats) return domain.tag;
+    const entries: Inv[] = [domain.tag.entries[0]!];
+    for (const sid of master.streamIds) entries.push({ kind: INV_ATS, id: sid, ssid, users: 1 });
     return new Invs(entries);
   }
 
@@ -267,9 +266,12 @@ export class Attacher {
 
   #leave(domain: TranslatingDomain, master: Master, ssid: number): void {
     const { attachments } = domain;
-    const index = attachments.findIndex((one) => one.master === master && one.ssid === ssid);
-    const [attachment] = attachments.splice(index, 1);
-    domain.invs.unref(attachment!.invs, this.#flush);
+    let index = 0;
+    while (attachments[index]!.master !== master || attachments[index]!.ssid !== ssid) index += 1;
+    const attachment = attachments[index]!;
+    attachments[index] = attachments[attachments.length - 1]!; // their order does not matter
+    attachments.pop();
+    domain.invs.unref(attachment.invs, this.#flush);
     domain.invs = domain.invs.purge();
   }
 }

@@ -134,8 +134,8 @@ export class CdWriter extends EntryWriter {
     cdKind.usedBits(entry, used);
   }
 
-  protected valid(entry: Uint32Array): boolean {
-    return CD.V.get(entry, 0);
+  protected valid(words: Uint32Array, at: number): boolean {
+    return CD.V.get(words, at);
   }
 
   protected sync(): void {

@@ -65,6 +65,11 @@ export class CdTable {
     this.base = this.#alloc(this.linear ? 2 ** this.s1cdMax * CD_BYTES : this.#l1Bytes);
   }
 
+  /** Descriptors that it has room for. */
+  get entries(): number {
+    return 1 << this.s1cdMax;
+  }
+
   get linear(): boolean {
     return this.format === S1FMT_LINEAR;
   }
@@ -75,8 +80,8 @@ export class CdTable {
    * @throws {@link IommuError} `ERANGE` if the table does not reach so far, `ENOMEM` if there is no memory.
    */
   prepare(ssid: number): boolean {
-    if (ssid >= 2 ** this.s1cdMax)
-      throw new IommuError('ERANGE', `SubstreamID ${ssid}: the CD table has ${2 ** this.s1cdMax} entries`);
+    if (ssid >= this.entries)
+      throw new IommuError('ERANGE', `SubstreamID ${ssid}: the CD table has ${this.entries} entries`);
     if (this.linear) return false;
     const l1 = this.#l1Address(ssid);
     const at = this.#memory.at(l1);
@@ -92,12 +97,12 @@ export class CdTable {
 
   /** Where a descriptor is, or -1 if there is none (Linux `arm_smmu_get_cd_ptr`). */
   entryAddress(ssid: number): Pa {
-    if (ssid >= 2 ** this.s1cdMax) return -1;
+    if (ssid >= this.entries) return -1;
     if (this.linear) return this.base + ssid * CD_BYTES;
     const at = this.#memory.at(this.#l1Address(ssid));
     const { words } = this.#memory;
     if (!L1CD.V.get(words, at)) return -1;
-    return L1CD.L2Ptr.get(words, at) + (ssid & (2 ** this.#log2Leaf - 1)) * CD_BYTES;
+    return L1CD.L2Ptr.get(words, at) + (ssid & ((1 << this.#log2Leaf) - 1)) * CD_BYTES;
   }
 
   /** Whether the descriptor at an index is there and valid. */

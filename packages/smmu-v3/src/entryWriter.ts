@@ -70,6 +70,13 @@ export function updateKind(differing: number): UpdateKind {
   return (differing & (differing - 1)) === 0 ? 'hitless' : 'breaking';
 }
 
+const ZERO: Uint32Array = new Uint32Array(ENTRY_WORDS);
+
+function isZero(entry: Uint32Array, first: number): boolean {
+  for (let i = first; i < ENTRY_WORDS; i++) if (entry[i] !== 0) return false;
+  return true;
+}
+
 /**
  * Writes entries of one kind. A subclass says which bits count and how the hardware is told.
  *
@@ -89,8 +96,8 @@ export abstract class EntryWriter implements EntryKind {
 
   abstract usedBits(entry: Uint32Array, used: Uint32Array): void;
   safeBits?(current: Uint32Array, target: Uint32Array, safeBits: Uint32Array): void;
-  /** Whether an entry's V bit is set. */
-  protected abstract valid(entry: Uint32Array): boolean;
+  /** Whether the V bit of the entry at `words[at]` is set. */
+  protected abstract valid(words: Uint32Array, at: number): boolean;
   /** Drops the entry from the SMMU's caches and waits until no fetch that saw older contents is left. */
   protected abstract sync(): void;
 
@@ -101,12 +108,15 @@ export abstract class EntryWriter implements EntryKind {
    * @param target - Sixteen words. Bits that the target itself does not use must be zero.
    */
   write(pa: Pa, target: Uint32Array): UpdateKind {
-    const current = this.#current;
-    const ignored = this.#ignored;
     const at = this.#memory.at(pa);
     const { words } = this.#memory;
-    for (let i = 0; i < ENTRY_WORDS; i++) current[i] = words[at + i]!;
+    const wasValid = this.valid(words, at);
+    if (!this.valid(target, 0)) return this.#retire(pa, target, wasValid);
+    if (!wasValid) return this.#bringUp(pa, target);
 
+    const current = this.#current;
+    for (let i = 0; i < ENTRY_WORDS; i++) current[i] = words[at + i]!;
+    const ignored = this.#ignored;
     const differing = planUpdate(this, current, target, ignored);
     const kind = updateKind(differing);
     if (kind === 'hitless') {
@@ -114,19 +124,19 @@ export abstract class EntryWriter implements EntryKind {
       // Its ignored bits go with the store that follows anyway, which can save a sync.
       ignored[critical * 2] = current[critical * 2]!;
       ignored[critical * 2 + 1] = current[critical * 2 + 1]!;
-      const changed = this.#store(pa, ignored, 0, DWORDS);
-      // Leftovers of an invalid entry are cleared without a sync, below: an entry that comes alive must not meet them.
-      if (changed || this.#comesAlive(current, target)) this.sync();
+      if (this.#store(pa, ignored, 0, DWORDS)) this.sync();
       this.#store(pa, target, critical, 1);
       this.sync();
-      if (this.#store(pa, target, 0, DWORDS) && this.valid(target)) this.sync();
+      if (this.#store(pa, target, 0, DWORDS)) this.sync();
     } else if (kind === 'breaking') {
       // Whatever dword 0 holds, zero is invalid; the rest is then ignored and can be filled.
       ignored[0] = 0;
       ignored[1] = 0;
-      if (this.#store(pa, ignored, 0, 1)) this.sync();
+      this.#store(pa, ignored, 0, 1);
+      this.sync();
       if (this.#store(pa, target, 1, DWORDS - 1)) this.sync();
-      if (this.#store(pa, target, 0, 1)) this.sync();
+      this.#store(pa, target, 0, 1);
+      this.sync();
     } else if (this.#store(pa, target, 0, DWORDS)) {
       this.sync(); // only bits that nobody minds
       return 'hitless';
@@ -134,26 +144,57 @@ export abstract class EntryWriter implements EntryKind {
     return kind;
   }
 
-  /** Whether an invalid entry becomes one that uses more than its first dword. `planUpdate` has just run. */
-  #comesAlive(current: Uint32Array, target: Uint32Array): boolean {
-    if (this.valid(current) || !this.valid(target)) return false;
-    for (let i = 2; i < ENTRY_WORDS; i++) if (targetUsed[i] !== 0) return true;
-    return false;
+  /**
+   * Makes the entry at `pa` invalid and leaves the rest of it: then it costs one sync less to bring the same back.
+   * @returns False if it was invalid already.
+   */
+  invalidate(pa: Pa): boolean {
+    const at = this.#memory.at(pa);
+    if (!this.valid(this.#memory.words, at)) return false;
+    this.#store(pa, ZERO, 0, 1);
+    this.sync();
+    return true;
+  }
+
+  /** Makes an entry invalid and clears it; the latter without a sync, {@link #bringUp} sees to that. */
+  #retire(pa: Pa, target: Uint32Array, wasValid: boolean): UpdateKind {
+    let changed = this.#store(pa, target, 0, 1);
+    if (wasValid) this.sync();
+    changed = this.#store(pa, target, 1, DWORDS - 1) || changed;
+    return changed ? 'hitless' : 'none';
+  }
+
+  /** Makes an invalid entry valid: all but its first dword, then that. */
+  #bringUp(pa: Pa, target: Uint32Array): UpdateKind {
+    // What is there already has been there since it was last valid, and no fetch of anything else can be on its way. But
+    // zeros may have been put there just now.
+    if (this.#store(pa, target, 1, DWORDS - 1) || isZero(target, 2)) this.sync();
+    this.#store(pa, target, 0, 1);
+    this.sync();
+    return 'hitless';
   }
 
   /** Stores the dwords that differ, each with a single store. Returns whether any did. */
   #store(pa: Pa, source: Uint32Array, first: number, count: number): boolean {
-    const current = this.#current;
+    const memory = this.#memory;
+    let at = memory.at(pa);
+    let { words } = memory;
+    const direct = memory.observer === null && this.#coherence.coherent;
     let changed = false;
     for (let i = first * 2; i < (first + count) * 2; i += 2) {
       const lo = source[i]!;
       const hi = source[i + 1]!;
-      if (current[i] === lo && current[i + 1] === hi) continue;
-      this.#memory.write64(pa + i * 4, lo, hi);
-      if (!this.#coherence.coherent) this.#coherence.syncForDevice(pa + i * 4, 8);
-      current[i] = lo;
-      current[i + 1] = hi;
+      if (words[at + i] === lo && words[at + i + 1] === hi) continue;
       changed = true;
+      if (direct) {
+        words[at + i] = lo;
+        words[at + i + 1] = hi;
+        continue;
+      }
+      memory.write64(pa + i * 4, lo, hi);
+      if (!this.#coherence.coherent) this.#coherence.syncForDevice(pa + i * 4, 8);
+      at = memory.at(pa); // whoever was told of the store may have looked elsewhere
+      words = memory.words;
     }
     return changed;
   }

@@ -93,8 +93,8 @@ export class Invalidator {
   #tooLong({ start, last, granuleBytes, tableShift }: InvalidationRange): boolean {
     const bytes = last - start + 1;
     return this.#smmu.features.rangeInv
-      ? bytes >= MAX_RANGE_PAGES * 2 ** tableShift
-      : bytes >= 2 ** (tableShift - 3) * granuleBytes;
+      ? bytes >= MAX_RANGE_PAGES * (1 << tableShift)
+      : bytes >= (1 << (tableShift - 3)) * granuleBytes;
   }
 
   #tlbAll(invs: Invs): void {
@@ -145,7 +145,7 @@ export class Invalidator {
    */
   #addRange(command: TlbiVa, { start, last, granuleBytes, tableShift, leaf }: InvalidationRange): void {
     const { cmdq } = this.#smmu;
-    const pageBytes = 2 ** tableShift;
+    const pageBytes = 1 << tableShift;
     let address = start - (start % (leaf ? granuleBytes : pageBytes));
     let pages = Math.ceil((last + 1 - address) / pageBytes);
     if (leaf && granuleBytes > pageBytes)
@@ -162,8 +162,9 @@ export class Invalidator {
       const count = (pages >>> scale) & MAX_NUM;
       const at = cmdq.next();
       command.build(cmdq.words, at, address, count - 1, scale);
-      address += count * 2 ** scale * pageBytes;
-      pages -= count * 2 ** scale;
+      const covered = count << scale;
+      address += covered * pageBytes;
+      pages -= covered;
     }
   }
 

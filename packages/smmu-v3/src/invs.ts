@@ -32,6 +32,8 @@ export interface Inv {
 
 const compare = (a: Inv, b: Inv): number => a.kind - b.kind || a.id - b.id || a.ssid - b.ssid;
 
+const copy = ({ kind, id, ssid, users }: Inv, more: number): Inv => ({ kind, id, ssid, users: users + more });
+
 /** A sorted list of them. */
 export class Invs {
   /** Those with no users among them, the last entry excepted, are trash that {@link purge} would take away. */
@@ -40,11 +42,16 @@ export class Invs {
   #length: number;
   #trash = 0;
 
+  /** The list of one TLB tag. */
+  static tag(kind: number, id: number): Invs {
+    return new Invs([{ kind, id, ssid: 0, users: 1 }]);
+  }
+
   /** @param entries - Sorted; the list takes them over. */
   constructor(entries: readonly Inv[] = []) {
     this.entries = entries;
     this.#length = entries.length;
-    this.hasAts = entries.some(({ kind }) => kind >= INV_ATS);
+    this.hasAts = entries.length > 0 && entries[entries.length - 1]!.kind >= INV_ATS;
   }
 
   /** Entries that count: those at the end that nobody needs are cut off. */
@@ -57,8 +64,12 @@ export class Invs {
     return this.#trash;
   }
 
-  /** A list with the entries of both; what is in both counts one more user. What nobody needs is left out. */
+  /**
+   * A list with the entries of both; what is in both counts one more user. What nobody needs is left out. If all of `more`
+   * is in this list already it only counts up, and is itself the result.
+   */
   merge(more: Invs): Invs {
+    if (this.#countUp(more)) return this;
     const merged: Inv[] = [];
     let i = 0;
     let j = 0;
@@ -69,15 +80,31 @@ export class Invs {
         continue;
       }
       const order = i >= this.#length ? 1 : j >= more.#length ? -1 : compare(mine!, more.entries[j]!);
-      if (order < 0) merged.push({ ...this.entries[i++]! });
-      else if (order > 0) merged.push({ ...more.entries[j++]!, users: 1 });
+      if (order < 0) merged.push(copy(this.entries[i++]!, 0));
+      else if (order > 0) merged.push(copy(more.entries[j++]!, 0));
       else {
-        merged.push({ ...mine!, users: mine!.users + 1 });
+        merged.push(copy(mine!, 1));
         i += 1;
         j += 1;
       }
     }
     return new Invs(merged);
+  }
+
+  /** Counts one user more of each entry of `more`, if all of them are there. */
+  #countUp(more: Invs): boolean {
+    for (let j = 0; j < more.#length; j++) if (this.#find(more.entries[j]!) === undefined) return false;
+    for (let j = 0; j < more.#length; j++) this.#find(more.entries[j]!)!.users += 1;
+    return true;
+  }
+
+  /** The entry that is wanted and means the same. */
+  #find(inv: Inv): Inv | undefined {
+    for (let i = 0; i < this.#length; i++) {
+      const mine = this.entries[i]!;
+      if (compare(mine, inv) === 0) return mine.users > 0 ? mine : undefined;
+    }
+    return undefined;
   }
 
   /**

@@ -9,8 +9,9 @@ import type { AsidDomain } from './asid.ts';
 import type { Attacher } from './attach.ts';
 import { makeStage1Cd } from './cd.ts';
 import { TranslatingDomain } from './domain.ts';
+import { ENTRY_WORDS } from './entryWriter.ts';
 import type { InvalidationRange } from './invalidate.ts';
-import { INV_ASID, INV_VMID } from './invs.ts';
+import { INV_ASID, INV_VMID, Invs } from './invs.ts';
 import type { Master } from './master.ts';
 import type { GranuleShift } from './probe.ts';
 import { makeStage2Ste } from './ste.ts';
@@ -34,7 +35,10 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
   readonly stage: 'stage1' | 'stage2';
   readonly table: ArmPageTable;
   readonly geometry: { readonly start: Iova; readonly last: Iova };
-  #tag: { kind: number; id: number };
+  /** ASID or VMID. */
+  #id: number;
+  #tag: Invs;
+  readonly #cd: Uint32Array = new Uint32Array(ENTRY_WORDS);
   readonly #range: InvalidationRange;
 
   /** @throws {@link IommuError} `ENOMEM` without memory for the root, `ENOSPC` without a free ASID or VMID. */
@@ -47,7 +51,6 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
     const oasBits = granuleShift === 16 ? features.oasBits : Math.min(features.oasBits, PLAIN_FORMAT_BITS);
     const iasBits = this.stage === 'stage1' ? STAGE1_IAS_BITS : Math.min(oasBits, PLAIN_FORMAT_BITS);
     this.#range = { start: 0, last: 0, granuleBytes: 2 ** granuleShift, tableShift: granuleShift, leaf: true };
-    this.#tag = { kind: this.stage === 'stage1' ? INV_ASID : INV_VMID, id: 0 };
     this.table = allocPgtable({
       pages: smmu.pages,
       memory: smmu.memory,
@@ -64,14 +67,15 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
     });
     this.geometry = { start: 0, last: 2 ** iasBits - 1 };
     try {
-      this.#tag.id = this.stage === 'stage1' ? attacher.asids.allocPrivate(this) : attacher.vmids.alloc();
+      this.#id = this.stage === 'stage1' ? attacher.asids.allocPrivate(this) : attacher.vmids.alloc();
     } catch (error) {
       this.table.free();
       throw error;
     }
+    this.#tag = Invs.tag(this.stage === 'stage1' ? INV_ASID : INV_VMID, this.#id);
   }
 
-  get tag(): { readonly kind: number; readonly id: number } {
+  get tag(): Invs {
     return this.#tag;
   }
 
@@ -79,19 +83,20 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
     return this.table.pageSizes;
   }
 
-  makeCd(target: Uint32Array, master: Master): void {
-    makeStage1Cd(target, this.table.stage1, {
-      asid: this.#tag.id,
+  cdFor(master: Master): Uint32Array {
+    makeStage1Cd(this.#cd, this.table.stage1, {
+      asid: this.#id,
       stall: master.stall,
       hardwareAccessFlag: false,
       hardwareDirty: false,
     });
+    return this.#cd;
   }
 
   makeSte(target: Uint32Array, ats: boolean, master: Master): void {
     makeStage2Ste(target, {
       stage2: this.table.stage2,
-      vmid: this.#tag.id,
+      vmid: this.#id,
       ats,
       stall: master.stall,
       attrTypesOverride: this.attacher.smmu.features.attrTypesOverride,
@@ -100,8 +105,9 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
 
   /** Gives its ASID up for a process that needs the number (Linux `arm_smmu_share_asid`). */
   moveAsid(asid: number): void {
-    const old = this.#tag.id;
-    this.#tag = { kind: INV_ASID, id: asid };
+    const old = this.#id;
+    this.#id = asid;
+    this.#tag = Invs.tag(INV_ASID, asid);
     // From here on unmapping invalidates the new number; all that the old one tags is dropped below.
     this.attacher.rebuildInvs(this);
     this.attacher.rewriteCds(this);
@@ -140,8 +146,8 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
     if (this.attachments.length > 0)
       throw new IommuError('EBUSY', `${this.attachments.length} attachments are left in the domain`);
     this.table.free();
-    if (this.stage === 'stage1') this.attacher.asids.freePrivate(this.#tag.id);
-    else this.attacher.vmids.free(this.#tag.id);
+    if (this.stage === 'stage1') this.attacher.asids.freePrivate(this.#id);
+    else this.attacher.vmids.free(this.#id);
   }
 
   #invalidate(start: Iova, last: Iova, granuleBytes: number, leaf: boolean): void {

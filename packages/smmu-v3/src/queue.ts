@@ -13,28 +13,30 @@ import { type DmaCoherence, hex, IommuError, type Pa, type SystemMemory } from '
 export const OVERFLOW = 0x8000_0000;
 const PAGE_BYTES = 4096;
 
+// Shifts, not powers: a queue has at most 2^19 entries, and `2 ** n` costs as much as the rest of a command together.
+
 /** Index of the entry that a pointer names. */
-export const queueIndex = (pointer: number, log2Entries: number): number => pointer & (2 ** log2Entries - 1);
+export const queueIndex = (pointer: number, log2Entries: number): number => pointer & ((1 << log2Entries) - 1);
 /** The wrap bit of a pointer, in place. */
-export const queueWrap = (pointer: number, log2Entries: number): number => pointer & (2 ** log2Entries);
+export const queueWrap = (pointer: number, log2Entries: number): number => pointer & (1 << log2Entries);
 /** The overflow flag of a pointer, in place and unsigned. */
 export const queueOverflow = (pointer: number): number => (pointer & OVERFLOW) >>> 0;
 
 /** Whether nothing is waiting between the two pointers. Overflow flags do not count. */
 export const queueEmpty = (prod: number, cons: number, log2Entries: number): boolean =>
-  ((prod ^ cons) & (2 ** (log2Entries + 1) - 1)) === 0;
+  ((prod ^ cons) & ((2 << log2Entries) - 1)) === 0;
 
 /** Whether no entry is free. */
 export const queueFull = (prod: number, cons: number, log2Entries: number): boolean =>
-  ((prod ^ cons) & (2 ** (log2Entries + 1) - 1)) === 2 ** log2Entries;
+  ((prod ^ cons) & ((2 << log2Entries) - 1)) === 1 << log2Entries;
 
 /** Entries between `cons` and `prod`: what waits to be read. */
 export const queueUsed = (prod: number, cons: number, log2Entries: number): number =>
-  (prod - cons) & (2 ** (log2Entries + 1) - 1);
+  (prod - cons) & ((2 << log2Entries) - 1);
 
 /** The pointer `count` entries further, with its overflow flag kept. */
 export const queueAdvance = (pointer: number, count: number, log2Entries: number): number =>
-  (((pointer + count) & (2 ** (log2Entries + 1) - 1)) | (pointer & OVERFLOW)) >>> 0;
+  (((pointer + count) & ((2 << log2Entries) - 1)) | (pointer & OVERFLOW)) >>> 0;
 
 /** What a queue is made with. */
 export interface QueueOptions {
@@ -81,25 +83,25 @@ export class Queue {
     let log2Entries = options.log2Entries;
     let base: Pa | undefined;
     while (base === undefined) {
-      const bytes = 2 ** log2Entries * options.entryBytes;
+      const bytes = (1 << log2Entries) * options.entryBytes;
       try {
         base = options.pages.allocPages(Math.max(bytes, 32));
       } catch (error) {
         if (!(error instanceof IommuError) || error.code !== 'ENOMEM') throw error;
         if (bytes <= PAGE_BYTES)
-          throw new IommuError('ENOMEM', `no memory for ${options.name}: not even for ${2 ** log2Entries} entries`);
+          throw new IommuError('ENOMEM', `no memory for ${options.name}: not even for ${1 << log2Entries} entries`);
         log2Entries -= 1;
       }
     }
     this.base = base;
     this.log2Entries = log2Entries;
-    this.#indexMask = 2 ** log2Entries - 1;
-    this.#coherence.syncForDevice(base, 2 ** log2Entries * options.entryBytes);
+    this.#indexMask = (1 << log2Entries) - 1;
+    this.#coherence.syncForDevice(base, (1 << log2Entries) * options.entryBytes);
   }
 
   /** Entries that it has room for. */
   get entries(): number {
-    return 2 ** this.log2Entries;
+    return 1 << this.log2Entries;
   }
 
   get empty(): boolean {

@@ -448,7 +448,7 @@ describe('SVA', () => {
     const { board, smmu, mm, hardware, iommu, domain, pasid } = bound();
     hardware.take();
     iommu.detachDevicePasid(domain, accelerator, pasid);
-    expect(cd(board, smmu, 8, 5).every((word) => word === 0)).toBe(true);
+    expect(CD.V.get(cd(board, smmu, 8, 5), 0)).toBe(false);
     expect(hardware.take()).toEqual(['CMD_CFGI_CD', 'CMD_SYNC', 'CMD_TLBI_NH_ASID', 'CMD_SYNC']);
     iommu.freeDomain(domain);
     expect([mm.pins, mm.notifiers.length, smmu.asids.used]).toEqual([0, 0, 1]);

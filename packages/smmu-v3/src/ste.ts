@@ -207,8 +207,8 @@ export class SteWriter extends EntryWriter {
     steKind.safeBits(current, target, safe);
   }
 
-  protected valid(entry: Uint32Array): boolean {
-    return STE.V.get(entry, 0);
+  protected valid(words: Uint32Array, at: number): boolean {
+    return STE.V.get(words, at);
   }
 
   protected sync(): void {

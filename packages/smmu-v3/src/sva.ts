@@ -13,8 +13,9 @@ import type { Mm, MmuNotifier } from '@smmu/sva-core';
 import type { Attacher } from './attach.ts';
 import { makeReleasedCd, makeSvaCd } from './cd.ts';
 import { TranslatingDomain } from './domain.ts';
+import { ENTRY_WORDS } from './entryWriter.ts';
 import type { InvalidationRange } from './invalidate.ts';
-import { INV_ASID } from './invs.ts';
+import { INV_ASID, Invs } from './invs.ts';
 import type { Master } from './master.ts';
 import type { GranuleShift, SmmuFeatures } from './probe.ts';
 
@@ -57,7 +58,13 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
   iopfHandler: ((group: IopfGroupLike) => void) | undefined;
   /** The process has exited. */
   released = false;
-  readonly #tag: { readonly kind: number; readonly id: number };
+  readonly #asid: number;
+  readonly #tag: Invs;
+  /** Descriptors made so far: one for devices that stall, one for others. Dropped when the process exits. */
+  #cds: { stalling: Uint32Array | undefined; other: Uint32Array | undefined } = {
+    stalling: undefined,
+    other: undefined,
+  };
   readonly #range: InvalidationRange;
 
   /**
@@ -94,11 +101,12 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
       mm.unpinAsid();
       throw error;
     }
-    this.#tag = { kind: INV_ASID, id: asid };
+    this.#asid = asid;
+    this.#tag = Invs.tag(INV_ASID, asid);
     this.#range = { start: 0, last: 0, granuleBytes: 2 ** mm.granuleShift, tableShift: mm.granuleShift, leaf: false };
   }
 
-  get tag(): { readonly kind: number; readonly id: number } {
+  get tag(): Invs {
     return this.#tag;
   }
 
@@ -112,20 +120,9 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
     super.attachPasid(device, pasid, old);
   }
 
-  makeCd(target: Uint32Array, master: Master): void {
-    const { mm } = this;
-    const { features } = this.attacher.smmu;
-    if (this.released) {
-      makeReleasedCd(target, mm.stage1, mm.stage1.tcr.ips, this.#tag.id, features.stalls === 'forced');
-      return;
-    }
-    const hardwareAccessFlag = features.httu >= 1 && mm.hardwareAccessFlag;
-    makeSvaCd(target, mm.stage1, {
-      asid: this.#tag.id,
-      stall: master.stall,
-      hardwareAccessFlag,
-      hardwareDirty: hardwareAccessFlag && features.httu >= 2 && mm.hardwareDirty,
-    });
+  cdFor(master: Master): Uint32Array {
+    if (master.stall) return (this.#cds.stalling ??= this.#makeCd(true));
+    return (this.#cds.other ??= this.#makeCd(false));
   }
 
   makeSte(): never {
@@ -145,6 +142,7 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
   release(): void {
     if (this.released) return;
     this.released = true;
+    this.#cds = { stalling: undefined, other: undefined };
     this.attacher.rewriteCds(this);
     this.attacher.invalidator.all(this.invs);
   }
@@ -154,7 +152,21 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
     if (this.attachments.length > 0)
       throw new IommuError('EBUSY', `process ${this.mm.name} is still attached to ${this.attachments.length} PASIDs`);
     if (!this.released) this.mm.unregisterNotifier(this);
-    this.attacher.asids.unshare(this.#tag.id);
+    this.attacher.asids.unshare(this.#asid);
     this.mm.unpinAsid();
+  }
+
+  #makeCd(stall: boolean): Uint32Array {
+    const { mm } = this;
+    const { features } = this.attacher.smmu;
+    const target = new Uint32Array(ENTRY_WORDS);
+    if (this.released) {
+      makeReleasedCd(target, mm.stage1, mm.stage1.tcr.ips, this.#asid, features.stalls === 'forced');
+      return target;
+    }
+    const hardwareAccessFlag = features.httu >= 1 && mm.hardwareAccessFlag;
+    const hardwareDirty = hardwareAccessFlag && features.httu >= 2 && mm.hardwareDirty;
+    makeSvaCd(target, mm.stage1, { asid: this.#asid, stall, hardwareAccessFlag, hardwareDirty });
+    return target;
   }
 }
