@@ -21,7 +21,7 @@ function watched(granule: '4k' | '16k' | '64k') {
   const interrupts = { eventq: line('e'), priq: line('p'), gerror: line('g'), cmdSync: line('c') };
   const cold = new SmmuV3Model({ memory: board.memory, scheduler, interrupts });
   const [sid] = board.device.streamIds;
-  const streams = [
+  const streams: { who: string; ssid: number; address: number }[] = [
     { who: 'the process', ssid: pasid, address: area },
     { who: "the kernel's buffer", ssid: NO_SUBSTREAM, address: buffer.iova },
   ];
