@@ -1,10 +1,25 @@
 import { createHash } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
+import { IommuError } from '@smmu/platform';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { noise, prose, Scratch } from '../test/scratch.ts';
+import { explain, RunError, systemCode } from './errors.ts';
+import { InputFile, OutputFile, PendingFile, TextWriter } from './files.ts';
 import type { GzipReport } from './report.ts';
-import { zlibEngine } from './runGzip.ts';
+import { translate, zlibEngine } from './runGzip.ts';
 
 const scratch = new Scratch();
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
@@ -170,6 +185,112 @@ describe('smmu run gzip: what the user can set right is one line and exit code 2
     const { code, stdout, stderr } = await scratch.smmu([]);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toContain('Usage: smmu');
+  });
+});
+
+describe('smmu run gzip: a run that failed is one line and exit code 1', () => {
+  /** Runs the command on a file, and meddles with the file as soon as the output is begun. */
+  const meddled = async (meddle: (path: string) => void) => {
+    const file = scratch.write('meddled', prose(2 ** 23));
+    const before = scratch.list();
+    const running = scratch.smmu(['run', 'gzip', file, '--trace', 'meddled.json']);
+    await setTimeout(50);
+    meddle(scratch.path(file));
+    const { code, stdout, stderr } = await running;
+    expect(stderr).toMatch(/^smmu: .*\n$/);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(scratch.list()).toEqual(before);
+    return stderr;
+  };
+
+  it('somebody writes to the input meanwhile', async () => {
+    const stderr = await meddled((path) => {
+      const fd = openSync(path, 'r+');
+      writeSync(fd, 'X', 0);
+      closeSync(fd);
+    });
+    expect(stderr).toMatch(/meddled: somebody wrote to it while it was compressed; try again/);
+  });
+
+  it('somebody cuts the input short meanwhile', async () => {
+    // Which of the two is said depends on how far the run was.
+    expect(await meddled((path) => truncateSync(path, 1000))).toMatch(
+      /meddled(: somebody wrote| became shorter).*try again/,
+    );
+  });
+
+  it.each([
+    ['no memory', new IommuError('ENOMEM', 'no frame'), 0, /^4 MiB of RAM are too little \(no frame\); give more/],
+    ['a fault without memory', new IommuError('EIO', 'job 3: WRITE_ABORTED'), 1, /too little .* --memory/],
+    ['anything else of ours', new IommuError('EIO', 'job 3: READ_ABORTED'), 0, /^job 3: READ_ABORTED; please report/],
+  ])('%s', (_, error, starved, message) => {
+    const told = translate(error, 2 ** 22, starved);
+    expect(told).toBeInstanceOf(RunError);
+    expect((told as RunError).message).toMatch(message);
+  });
+
+  it('what nobody foresaw is passed on as it is', () => {
+    const error = new RangeError('oops');
+    expect(translate(error, 2 ** 22, 0)).toBe(error);
+    expect(explain('file', error)).toBe(error);
+    expect(explain('file', 'text').message).toBe('text');
+    const odd = Object.assign(new Error('EXDEV: cross-device link'), { code: 'EXDEV', syscall: 'rename' });
+    expect(explain('file', odd).message).toBe('file: EXDEV: cross-device link; try another file');
+    expect(systemCode(Object.assign(new Error(), { code: 5, syscall: 'x' }))).toBeUndefined();
+  });
+});
+
+describe('PendingFile: whole or not at all', () => {
+  it('commits once, and discards nothing afterwards', () => {
+    const file = new PendingFile(scratch.path('once'), 'once', []);
+    const text = new TextWriter(file);
+    text.write('a'.repeat(2 ** 18));
+    text.write('b');
+    text.flush();
+    file.commit();
+    file.discard();
+    expect(readFileSync(scratch.path('once'), 'utf8')).toBe(`${'a'.repeat(2 ** 18)}b`);
+  });
+
+  it('says so if its place has become a directory', () => {
+    const file = new PendingFile(scratch.path('taken'), 'taken', []);
+    mkdirSync(scratch.path('taken'));
+    expect(() => file.commit()).toThrow(/^taken: /);
+    file.discard();
+    file.discard();
+    expect(scratch.list().filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('reads back what was written, zeros beyond, and forgets what was cut off', () => {
+    const pending = new PendingFile(scratch.path('mapped'), 'mapped', []);
+    const file = new OutputFile(pending);
+    file.resize(3 * 4096);
+    file.writePage(4096, new Uint8Array(4096).fill(7));
+    const page = new Uint8Array(4096).fill(1);
+    const read = (offset: number) => {
+      file.readPage(offset, page);
+      return [page[0], page[4095]];
+    };
+    expect([read(0), read(4096), read(8192)]).toEqual([
+      [0, 0],
+      [7, 7],
+      [0, 0],
+    ]);
+    file.resize(5000);
+    file.resize(3 * 4096);
+    expect(read(4096)).toEqual([7, 0]);
+    pending.close();
+    expect(() => file.writePage(0, page)).toThrow(expect.objectContaining({ code: 'EIO' }));
+    expect(file.failure).toBeDefined();
+    pending.discard();
+  });
+
+  it('an input cannot be written, and fails once it is closed', () => {
+    scratch.write('ro', 'text');
+    const input = new InputFile(scratch.path('ro'), 'ro');
+    expect(() => input.writePage()).toThrow(expect.objectContaining({ code: 'EPERM' }));
+    input.close();
+    expect(() => input.readPage(0, new Uint8Array(4096))).toThrow(expect.objectContaining({ code: 'EIO' }));
   });
 });
 

@@ -10,7 +10,7 @@ import { InputFile, OutputFile, PendingFile, TextWriter } from './files.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { type GzipReport, renderReport } from './report.ts';
 import { hasColors, type Terminal } from './terminal.ts';
-import { parseCount, parseSize } from './units.ts';
+import { formatBytes, parseCount, parseSize } from './units.ts';
 import { verify } from './verify.ts';
 
 /** Options as they stand on the command line. */
@@ -142,8 +142,9 @@ async function runAndVerify(
   } catch (error) {
     // What the file system refused is the cause of whatever followed from it.
     if (outputFile.failure !== undefined) throw explain(output.shown, outputFile.failure);
+    if (input.failure instanceof IommuError) throw new RunError(`${input.failure.message}; try again`);
     if (input.failure !== undefined) throw explain(shown, input.failure);
-    throw translate(error, run, options);
+    throw translate(error, options.memoryBytes, run?.board.sva.faults.outOfMemory ?? 0);
   }
 }
 
@@ -158,10 +159,15 @@ async function drive(run: GzipRun, progress: Progress): Promise<void> {
   }
 }
 
-/** What ended a run, in words that say what to do. */
-function translate(error: unknown, run: GzipRun | undefined, { memoryBytes }: RunOptions): unknown {
+/**
+ * What ended a run, in words that say what to do.
+ * @param starved - I/O page faults for which there was no memory: the cause of whatever the device then reported.
+ */
+export function translate(error: unknown, memoryBytes: number, starved: number): unknown {
   if (!(error instanceof IommuError)) return error;
-  if (error.code === 'ENOMEM' || (run === undefined && error.code === 'EINVAL'))
-    return new RunError(`out of memory with ${memoryBytes} bytes of RAM (${error.message}); give more with --memory`);
-  return new RunError(error.message);
+  if (error.code === 'ENOMEM' || starved > 0)
+    return new RunError(
+      `${formatBytes(memoryBytes)} of RAM are too little (${error.message}); give more with --memory`,
+    );
+  return new RunError(`${error.message}; please report this with the command and the file`);
 }
