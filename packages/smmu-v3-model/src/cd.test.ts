@@ -18,13 +18,19 @@ function decode(dwords: Dwords, f: Partial<ModelFeatures> = {}, steDword1 = 0n):
 }
 
 const CD: Dwords = [CD_PLAIN | (1n << 48n), 0x4100_0000n];
-const dword0 = (set: bigint, clear = 0n, ttb0 = 0x4100_0000n, ttb1 = 0n): Dwords => [(CD_PLAIN & ~clear) | set, ttb0, ttb1];
+const dword0 = (set: bigint, clear = 0n, ttb0 = 0x4100_0000n, ttb1 = 0n): Dwords => [
+  (CD_PLAIN & ~clear) | set,
+  ttb0,
+  ttb1,
+];
 const EL2 = 2n << 30n;
 
 it('a plain CD is legal, and its range is worked out', () => {
   const cd = decode(CD);
   expect([cd.illegal, cd.asid, cd.range0.walkable, cd.range1.walkable]).toEqual(['', 1, true, false]);
-  expect([cd.range0.startLevel, cd.range0.startShift, cd.range0.startMask, cd.range0.table]).toEqual([0, 39, 511, 0x4100_0000]);
+  expect([cd.range0.startLevel, cd.range0.startShift, cd.range0.startMask, cd.range0.table]).toEqual([
+    0, 39, 511, 0x4100_0000,
+  ]);
 });
 
 describe('illegal descriptors, each with its reason', () => {

@@ -1,7 +1,20 @@
 /** From a SubstreamID to its CD: IHI 0070 §3.3.2, §5.2, §5.3, §7.3.7, §7.3.9, §7.3.10. Dwords typed by hand. */
 import { DMA_ABORT, NO_SUBSTREAM } from '@smmu/platform';
 import { describe, expect, it } from 'vitest';
-import { CD_PLAIN, CDTAB, DATA, Rig, S2_PLAIN, S2_RW, STE_BYPASS, STE_NESTED, STE_S1, STE_S2, STE_V, USER_RW } from '../test/rig.ts';
+import {
+  CD_PLAIN,
+  CDTAB,
+  DATA,
+  Rig,
+  S2_PLAIN,
+  S2_RW,
+  STE_BYPASS,
+  STE_NESTED,
+  STE_S1,
+  STE_S2,
+  STE_V,
+  USER_RW,
+} from '../test/rig.ts';
 
 const C_BAD_STE = -0x04;
 const F_STREAM_DISABLED = -0x06;

@@ -1,6 +1,16 @@
 /** ID registers, IHI 0070 §6.3.1 to §6.3.8. Words and bits here are typed from the architecture's text and from real SMMUs. */
 import { describe, expect, it } from 'vitest';
-import { decodeAddressBits, FULL, features, idWords, KUNPENG, LARGE, type ModelFeatures, QEMU, SMALL } from './features.ts';
+import {
+  decodeAddressBits,
+  FULL,
+  features,
+  idWords,
+  KUNPENG,
+  LARGE,
+  type ModelFeatures,
+  QEMU,
+  SMALL,
+} from './features.ts';
 
 const words = (f: Partial<ModelFeatures>): number[] => [...idWords(features(f))];
 

@@ -73,10 +73,10 @@ describe('locked registers ignore writes (§6.2; v3.2 and later)', () => {
   it.each(LOCKS)('%s', (_, offset, bit) => {
     const rig = new Rig();
     const before = rig.read(offset);
-    rig.write(offset, before ^ 2 ** 1);
+    rig.write(offset, before ^ (2 ** 1));
     expect(rig.read(offset)).toBe(before);
     rig.write(0x20, 0xd & ~bit);
-    rig.write(offset, before ^ 2 ** 1);
+    rig.write(offset, before ^ (2 ** 1));
     expect(rig.read(offset)).toBe(before); // cleared, but not yet acknowledged
     rig.settle();
     rig.write(offset, before ^ (2 ** 16 + 2 ** 6 + 1));

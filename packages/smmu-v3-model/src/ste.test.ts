@@ -55,7 +55,12 @@ describe('legal entries', () => {
 });
 
 const vmid = (n: bigint): Dwords => [STE_V | STE_S2, 0n, S2_PLAIN | n, 0x4100_0000n];
-const s2 = (change: bigint, clear = 0n, ttb = 0x4100_0000n): Dwords => [STE_V | STE_S2, 0n, (S2_PLAIN & ~clear) | change, ttb];
+const s2 = (change: bigint, clear = 0n, ttb = 0x4100_0000n): Dwords => [
+  STE_V | STE_S2,
+  0n,
+  (S2_PLAIN & ~clear) | change,
+  ttb,
+];
 const T0SZ = 0x3fn << 32n;
 const SL0 = 3n << 38n;
 const TG = 3n << 46n;
@@ -68,9 +73,19 @@ describe('illegal entries, each with its reason', () => {
     ['stage 2 without S2P', S2, { stage2: false }, 'IDR0.S2P'],
     ['nested without S2P', NESTED, { stage2: false }, 'IDR0.S2P'],
     ['split-stage ATS with stage 1 only', [S1[0], 2n << 28n], { ats: true, splitStageAts: true }, 'EATS=2'],
-    ['split-stage ATS with S2S=1', [NESTED[0], 2n << 28n, S2_PLAIN | (1n << 57n), 0x4100_0000n], { ats: true, splitStageAts: true }, 'S2S=1'],
+    [
+      'split-stage ATS with S2S=1',
+      [NESTED[0], 2n << 28n, S2_PLAIN | (1n << 57n), 0x4100_0000n],
+      { ats: true, splitStageAts: true },
+      'S2S=1',
+    ],
     ['split-stage ATS where it is absent', [NESTED[0], 2n << 28n, S2_PLAIN, 0x4100_0000n], { ats: true }, 'NS1ATS'],
-    ['full ATS with stage 2 stalls', [NESTED[0], 1n << 28n, S2_PLAIN | (1n << 57n), 0x4100_0000n], { ats: true }, 'EATS=1'],
+    [
+      'full ATS with stage 2 stalls',
+      [NESTED[0], 1n << 28n, S2_PLAIN | (1n << 57n), 0x4100_0000n],
+      { ats: true },
+      'EATS=1',
+    ],
     ['STRW=1', [S1[0], 1n << 30n], {}, 'STRW=1'],
     ['STRW=3', [S1[0], 3n << 30n], {}, 'STRW=3'],
     ['S1STALLD where stalls cannot be had', [S1[0], 1n << 27n], { stallModel: 1 }, 'S1STALLD'],
@@ -115,7 +130,11 @@ describe('what makes no entry illegal', () => {
     ['S2T0SZ=21 from level 1 joins sixteen', s2((21n << 32n) | (1n << 38n), T0SZ | SL0), {}],
     ['S2T0SZ=48 from level 3 with small tables', s2((48n << 32n) | SL0, T0SZ | SL0), {}],
     ['S2DS is ignored where it is absent', [STE_V | STE_S2, 0n, S2_PLAIN, 0x4100_0000n | (1n << 3n)], {}],
-    ['nested: S1ContextPtr beyond the IPA size is a fault of stage 2 when used', [NESTED[0] | (1n << 47n), 0n, NESTED[2]! + (4n << 32n), NESTED[3]!], { oasBits: 44 }],
+    [
+      'nested: S1ContextPtr beyond the IPA size is a fault of stage 2 when used',
+      [NESTED[0] | (1n << 47n), 0n, NESTED[2]! + (4n << 32n), NESTED[3]!],
+      { oasBits: 44 },
+    ],
   ])('%s', (_, dwords, f) => {
     expect(decode(dwords, f).illegal).toBe('');
   });

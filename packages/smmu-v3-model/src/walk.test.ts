@@ -1,7 +1,23 @@
 /** Stage 1 walks: IHI 0070 §3.4, §5.4, §7.3.12 to §7.3.16; Arm DDI 0487 D8.2. Tables and records are typed by hand. */
 import { DMA_ABORT, DMA_OK } from '@smmu/platform';
 import { describe, expect, it } from 'vitest';
-import { AF, BLOCK, CD_EPD1, CD_PLAIN, CDTAB, DATA, NG, PAGE, READ_ONLY, Rig, type RigOptions, STE_S1, STE_V, USER, USER_RW } from '../test/rig.ts';
+import {
+  AF,
+  BLOCK,
+  CD_EPD1,
+  CD_PLAIN,
+  CDTAB,
+  DATA,
+  NG,
+  PAGE,
+  READ_ONLY,
+  Rig,
+  type RigOptions,
+  STE_S1,
+  STE_V,
+  USER,
+  USER_RW,
+} from '../test/rig.ts';
 import { LARGE } from './features.ts';
 
 const F_WALK_EABT = -0x0b;
@@ -145,10 +161,12 @@ describe('input address', () => {
 
   it('bits [63:48] must equal bit 55', () => {
     const rig = plain(0n);
-    for (const va of [0x0001_0000_0000_1000n, 0x0100_0000_0000_1000n, 0x8000_0000_0000_1000n]) expect(rig.translate(1, va)).toBe(F_TRANSLATION);
+    for (const va of [0x0001_0000_0000_1000n, 0x0100_0000_0000_1000n, 0x8000_0000_0000_1000n])
+      expect(rig.translate(1, va)).toBe(F_TRANSLATION);
     expect(rig.translate(1, 0x1000n)).toBe(DATA);
     // The same again now that the translation is cached.
-    for (const va of [0x0001_0000_0000_1000n, 0x0100_0000_0000_1000n, 0x0020_0000_0000_1000n]) expect(rig.translate(1, va)).toBe(F_TRANSLATION);
+    for (const va of [0x0001_0000_0000_1000n, 0x0100_0000_0000_1000n, 0x0020_0000_0000_1000n])
+      expect(rig.translate(1, va)).toBe(F_TRANSLATION);
   });
 
   it('TBI0 ignores the top byte; the record has the address as presented', () => {
@@ -331,10 +349,20 @@ describe('STE overrides (§13.5)', () => {
     return rig.model.translator.translate(1, -1, 0x1000, 0, access);
   };
   it('PRIVCFG=3 makes every access privileged, 2 none', () => {
-    expect([privileged(0, 0n), privileged(0, 3n << 48n), privileged(4, 2n << 48n), privileged(4, 1n << 48n)]).toEqual([false, true, false, true]);
+    expect([privileged(0, 0n), privileged(0, 3n << 48n), privileged(4, 2n << 48n), privileged(4, 1n << 48n)]).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
   });
   it('INSTCFG=3 makes reads instruction fetches, 2 data', () => {
-    expect([privileged(4, 3n << 50n), privileged(6, 0n), privileged(6, 2n << 50n), privileged(5, 3n << 50n)]).toEqual([false, false, true, true]);
+    expect([privileged(4, 3n << 50n), privileged(6, 0n), privileged(6, 2n << 50n), privileged(5, 3n << 50n)]).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
   });
   it('the record has what the overrides made of it', () => {
     const rig = new Rig();
@@ -350,7 +378,8 @@ describe('big-endian tables', () => {
     const rig = new Rig({ features: { tableEndian: 'mixed' } });
     const [ttb, level1, level2, level3] = [rig.table(), rig.table(), rig.table(), rig.table()];
     stream(rig, [cd0(16) | (1n << 15n), BigInt(ttb)]);
-    const swap = (dword: bigint): bigint => BigInt(`0x${dword.toString(16).padStart(16, '0').match(/../g)!.reverse().join('')}`);
+    const swap = (dword: bigint): bigint =>
+      BigInt(`0x${dword.toString(16).padStart(16, '0').match(/../g)!.reverse().join('')}`);
     rig.put(ttb, swap(BigInt(level1) | 3n));
     rig.put(level1, swap(BigInt(level2) | 3n));
     rig.put(level2, swap(BigInt(level3) | 3n));
@@ -363,7 +392,8 @@ describe('contiguous runs', () => {
   it('16 pages of 4 KiB are one entry: one walk, and an invalidation of any page drops all', () => {
     const rig = new Rig();
     const ttb = rig.stage1();
-    for (let i = 0n; i < 16n; i++) rig.map(ttb, 0x10000n + i * 0x1000n, (BigInt(DATA) + i * 0x1000n) | USER_RW | (1n << 52n));
+    for (let i = 0n; i < 16n; i++)
+      rig.map(ttb, 0x10000n + i * 0x1000n, (BigInt(DATA) + i * 0x1000n) | USER_RW | (1n << 52n));
     expect(rig.translate(1, 0x15000n)).toBe(DATA + 0x5000);
     expect(rig.translate(1, 0x1f008n)).toBe(DATA + 0xf008);
     expect(rig.model.stats.iotlbMisses).toBe(1);
@@ -374,7 +404,8 @@ describe('contiguous runs', () => {
   it('an SMMU may ignore the hint', () => {
     const rig = new Rig({ features: { contiguous: false } });
     const ttb = rig.stage1();
-    for (let i = 0n; i < 2n; i++) rig.map(ttb, 0x10000n + i * 0x1000n, (BigInt(DATA) + i * 0x1000n) | USER_RW | (1n << 52n));
+    for (let i = 0n; i < 2n; i++)
+      rig.map(ttb, 0x10000n + i * 0x1000n, (BigInt(DATA) + i * 0x1000n) | USER_RW | (1n << 52n));
     expect([rig.translate(1, 0x10000n), rig.translate(1, 0x11000n)]).toEqual([DATA, DATA + 0x1000]);
     expect(rig.model.stats.iotlbMisses).toBe(2);
   });
