@@ -168,19 +168,31 @@ export class TableCore {
 
   /** A table's memory, zeroed and seen so by the walker. */
   allocTable(bytes: number): Pa {
-    const table = this.pages.allocPages(bytes, this.options.node);
-    if (this.coherence.coherent) return table;
+    const { allocator, node } = this.options;
+    const { coherence, pages } = this;
+    if (allocator !== undefined) {
+      const table = allocator.alloc(bytes, node);
+      if (!coherence.coherent) coherence.syncForDevice(table, bytes);
+      return table;
+    }
+    const table = pages.allocPages(bytes, node);
+    if (coherence.coherent) return table;
     try {
-      this.pages.startIncoherent(table, this.coherence);
+      pages.startIncoherent(table, coherence);
     } catch (error) {
-      this.pages.freePages(table);
+      pages.freePages(table);
       throw error;
     }
     return table;
   }
 
   /** Gives a table back that no walker can reach any more, or puts it on a list for when none can. */
-  freeTable(table: Pa, list?: IommuPagesList): void {
+  freeTable(table: Pa, bytes: number, list?: IommuPagesList): void {
+    const { allocator } = this.options;
+    if (allocator !== undefined) {
+      allocator.free(table, bytes);
+      return;
+    }
     if (!this.coherence.coherent) this.pages.stopIncoherent(table, this.coherence);
     if (list === undefined) this.pages.freePages(table);
     else list.add(table);
@@ -196,7 +208,7 @@ export class TableCore {
         if (this.isTable(level)) this.freeTree(this.loadedAddress(), level + 1, list);
       }
     }
-    this.freeTable(table, list);
+    this.freeTable(table, table === this.rootPa ? this.geometry.rootBytes : this.granuleBytes, list);
   }
 
   /** Whether a table below the root and all below it map nothing. */

@@ -30,6 +30,7 @@ export function detachTables(
     const below = core.loadedAddress();
     if (va >= start && va + span <= end) {
       core.store(entry, level, va, 0, 0);
+      if (core.options.allocator !== undefined) core.flushWalk(va, span); // it takes tables back at once
       core.freeTree(below, level + 1, list);
       any = true;
     } else any = detachTables(core, below, level + 1, va, start, end, list) || any;

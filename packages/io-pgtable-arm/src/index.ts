@@ -4,5 +4,5 @@ export { BreakBeforeMakeError, type ExistingEntry, MapConflictError } from './er
 export { IotlbGather } from './gather.ts';
 export { ArmPageTable, allocPgtable } from './pageTable.ts';
 export type { Stage1Config, Stage2Config } from './registers.ts';
-export { type PgtableOptions, PROT, type Quirks, type TableLimits, type TlbOps } from './types.ts';
+export { type PgtableOptions, PROT, type Quirks, type TableAllocator, type TableLimits, type TlbOps } from './types.ts';
 export type { WalkLevel } from './walk.ts';

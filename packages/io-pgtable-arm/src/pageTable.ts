@@ -8,17 +8,17 @@
 import type { IommuPagesList } from '@smmu/iommu-pages';
 import { hex, IommuError, type Iova, type Pa } from '@smmu/platform';
 import { PROT_COMBINATIONS } from './attributes.ts';
-import { entriesBeforeRun, leaveRuns, runEntries } from './contiguous.ts';
 import { TableCore } from './core.ts';
 import { addressLo, addressOf, PTE_CONT_HI, PTE_PAGE_LO, PTE_TYPE_MASK_LO, PTE_VALID_LO } from './descriptors.ts';
 import { detachTables } from './detach.ts';
 import { type DirtyOptions, readAndClearDirty } from './dirty.ts';
 import { IotlbGather } from './gather.ts';
-import { clearPages, writeLeaves } from './leaves.ts';
+import { mapMany } from './map.ts';
+import { bestPages, beyond, offsetOf } from './range.ts';
 import { type Stage1Config, type Stage2Config, stage1Config, stage2Config } from './registers.ts';
 import { countPages, fillRun } from './runs.ts';
-import { splitBlock } from './split.ts';
 import type { PgtableOptions } from './types.ts';
+import { unmapMany } from './unmap.ts';
 import { type WalkLevel, walk } from './walk.ts';
 
 /** Bits of an address in a page's lower word; those below the granule are 0 in it. */
@@ -120,6 +120,43 @@ export class ArmPageTable extends TableCore {
   }
 
   /**
+   * Maps a range with the largest pages that fit (Linux `iommu_map`). All or nothing, as {@link mapPages}.
+   * @param iova - First input address. It, `pa` and `bytes` are multiples of the smallest page size.
+   * @returns `bytes`.
+   * @throws {@link IommuError} as {@link mapPages}.
+   */
+  map(iova: Iova, pa: Pa, bytes: number, prot: number): number {
+    const va = iova - this.base;
+    const smallest = this.pageSizes[0]!;
+    let done = 0;
+    if (!(bytes > 0) || bytes % smallest !== 0)
+      throw new IommuError('EINVAL', `${bytes} bytes: it must be a multiple of ${smallest}`);
+    try {
+      while (done < bytes) {
+        const { pageBytes, count } = bestPages(this.pageSizes, va + done, pa + done, bytes - done);
+        done += this.mapPages(iova + done, pa + done, pageBytes, count, prot);
+      }
+    } catch (error) {
+      if (done > 0) {
+        unmapMany(this, iova, smallest, done / smallest, undefined);
+        this.flushWalk(va, done);
+      }
+      throw error;
+    }
+    return bytes;
+  }
+
+  /**
+   * Unmaps a range, whatever the sizes of its pages (Linux `iommu_unmap`): {@link unmapPages} by the smallest size.
+   * @returns Bytes unmapped.
+   * @throws {@link IommuError} as {@link unmapPages}.
+   */
+  unmap(iova: Iova, bytes: number, gather?: IotlbGather): number {
+    const smallest = this.pageSizes[0]!;
+    return this.unmapPages(iova, smallest, bytes / smallest, gather);
+  }
+
+  /**
    * Unmaps `count` pages in a row (Linux `unmap_pages`), up to the first that is not mapped.
    *
    * A larger block that the range covers whole goes as one; of one that it covers in part, the rest stays as the
@@ -162,7 +199,7 @@ export class ArmPageTable extends TableCore {
         }
       }
     }
-    return this.#unmapMany(iova, pageBytes, count, gather);
+    return unmapMany(this, iova, pageBytes, count, gather);
   }
 
   /**
@@ -191,7 +228,7 @@ export class ArmPageTable extends TableCore {
    * @throws {@link IommuError} `ERANGE` beyond the table's input.
    */
   walk(iova: Iova): WalkLevel[] {
-    return walk(this, this.#offsetOf(iova));
+    return walk(this, offsetOf(this, iova));
   }
 
   /**
@@ -202,7 +239,7 @@ export class ArmPageTable extends TableCore {
    * empty), or {@link MapConflictError} (`EEXIST`) if a block is in the way.
    */
   entryAt(iova: Iova, allocate: boolean): Pa | -1 {
-    const va = this.#offsetOf(iova);
+    const va = offsetOf(this, iova);
     const tag = (va * this.leafScale) | 0;
     if (tag !== this.leafTag && !this.findLeaf(tag)) {
       if (!allocate) return -1;
@@ -218,7 +255,7 @@ export class ArmPageTable extends TableCore {
    * @throws {@link IommuError} `ERANGE` beyond the table's input.
    */
   tableSpanAt(iova: Iova): number {
-    const level = this.descend(this.#offsetOf(iova), 3);
+    const level = this.descend(offsetOf(this, iova), 3);
     return level === 3 ? this.tableSpan(3) : this.spanOf(level);
   }
 
@@ -231,8 +268,8 @@ export class ArmPageTable extends TableCore {
    * @throws {@link IommuError} `ERANGE` beyond the table's input.
    */
   detachTables(start: Iova, last: Iova, list: IommuPagesList): boolean {
-    const first = this.#offsetOf(start);
-    const end = this.#offsetOf(last) + 1;
+    const first = offsetOf(this, start);
+    const end = offsetOf(this, last) + 1;
     return detachTables(this, this.rootPa, this.startLevel, 0, first, end, list);
   }
 
@@ -250,8 +287,8 @@ export class ArmPageTable extends TableCore {
     record: (iova: Iova, bytes: number) => void,
     options: DirtyOptions = {},
   ): number {
-    const va = this.#offsetOf(iova);
-    if (bytes > this.limit - va) throw this.#beyond(iova, bytes);
+    const va = offsetOf(this, iova);
+    if (bytes > this.limit - va) throw beyond(this, iova, bytes);
     return readAndClearDirty(this, va, va + bytes, record, options);
   }
 
@@ -330,7 +367,7 @@ export class ArmPageTable extends TableCore {
         }
       }
     }
-    return this.#mapMany(iova, pa, pageBytes, count, prot);
+    return mapMany(this, iova, pa, pageBytes, count, prot);
   }
 
   /** What {@link iovaToPhys} finds where there is no level 3 table. */
@@ -338,162 +375,5 @@ export class ArmPageTable extends TableCore {
     const level = this.descend(va, 3);
     if (!this.isLeaf(level)) return -1;
     return this.outputOf(this.memory.lo, this.memory.hi, level) + (va % this.spanOf(level));
-  }
-
-  #mapMany(iova: Iova, pa: Pa, pageBytes: number, count: number, prot: number): number {
-    const level = this.#levelOf(pageBytes);
-    const va = this.#checkRange(iova, pageBytes, count);
-    const bytes = pageBytes * count;
-    if (pa % pageBytes !== 0) throw new IommuError('EINVAL', `output ${hex(pa)} is not aligned to ${hex(pageBytes)}`);
-    if (!(pa >= 0 && pa + bytes <= this.outputLimit))
-      throw new IommuError('ERANGE', `output ${hex(pa)}+${hex(bytes)} is beyond ${this.options.oasBits} bits`);
-    const leafLo = this.leafLo[prot] ?? 0;
-    if (leafLo === 0) throw new IommuError('EINVAL', `protection ${prot}: reading or writing must be allowed`);
-    const lo = leafLo | this.leafType(level);
-    const hi = this.leafHi[prot]!;
-    let done = 0;
-    try {
-      while (done < bytes) {
-        const at = va + done;
-        const entry = this.tableAt(at, level, true) + this.indexAt(at, level) * 8;
-        const most = Math.min((bytes - done) / pageBytes, this.entriesLeft(at, level));
-        const clear = level === 3 ? most : this.#clearWay(entry, at, most, level);
-        const written = this.#mapEntries(entry, at, pa + done, clear, level, lo, hi);
-        done += written * pageBytes;
-        if (written < most) {
-          this.memory.read64(entry + written * 8);
-          throw this.conflict(at + written * pageBytes, entry + written * 8, level);
-        }
-      }
-    } catch (error) {
-      this.#takeBack(va, done, level);
-      throw error;
-    }
-    return bytes;
-  }
-
-  /** Writes leaves inside one table, whole runs with the contiguous hint. Returns how many could be written. */
-  #mapEntries(entry: Pa, va: number, pa: Pa, count: number, level: number, lo: number, hi: number): number {
-    const before = entriesBeforeRun(this, va, pa, count, level);
-    if (before < 0) return writeLeaves(this, entry, level, va, pa, count, lo, hi);
-    const span = this.spanOf(level);
-    const inRuns = count - before - ((count - before) % runEntries(this, level));
-    let done = 0;
-    for (const [length, hint] of [
-      [before, 0],
-      [inRuns, PTE_CONT_HI],
-      [count - before - inRuns, 0],
-    ] as const) {
-      done += writeLeaves(this, entry + done * 8, level, va + done * span, pa + done * span, length, lo, hi | hint);
-      if (done < length) break;
-    }
-    return done;
-  }
-
-  /** Unlinks empty tables where blocks shall go. Returns how many of `count` entries are then free, up to the first that is not. */
-  #clearWay(entry: Pa, va: number, count: number, level: number): number {
-    const span = this.spanOf(level);
-    for (let i = 0; i < count; i++) {
-      const one = entry + i * 8;
-      this.memory.read64(one);
-      if ((this.memory.lo & PTE_VALID_LO) === 0) continue;
-      if (!this.isTable(level)) return i;
-      const table = this.loadedAddress();
-      if (!this.isEmpty(table, level + 1)) return i;
-      this.store(one, level, va + i * span, 0, 0);
-      this.flushWalk(va + i * span, span);
-      this.freeTree(table, level + 1);
-    }
-    return count;
-  }
-
-  /** Unmaps what a failed call has mapped so far. */
-  #takeBack(va: number, bytes: number, level: number): void {
-    const span = this.spanOf(level);
-    for (let at = va; at < va + bytes; at += span) {
-      this.descend(at, level);
-      this.store(this.entry, level, at, 0, 0);
-    }
-    if (bytes > 0) this.flushWalk(va, bytes);
-  }
-
-  #unmapMany(iova: Iova, pageBytes: number, count: number, gather: IotlbGather | undefined): number {
-    const level = this.#levelOf(pageBytes);
-    const va = this.#checkRange(iova, pageBytes, count);
-    const end = va + pageBytes * count;
-    const { memory, checker } = this;
-    if (checker !== undefined && gather !== undefined) gather.onReset = (start, last) => checker.flushed(start, last);
-    let at = va;
-    while (at < end) {
-      const found = this.descend(at, level);
-      const span = this.spanOf(found);
-      const { entry } = this;
-      if ((memory.lo & PTE_VALID_LO) === 0) {
-        if (!this.options.quirks?.noWarn)
-          this.options.warn?.(`unmap of ${hex(this.base + at)}: nothing is mapped there`);
-        break;
-      }
-      if (found < level && (at % span !== 0 || end - at < span)) {
-        if (this.options.partialUnmap !== 'split') {
-          this.options.warn?.(`unmap of ${hex(this.base + at)}: part of a block of ${hex(span)} bytes; it stays`);
-          break;
-        }
-        splitBlock(this, entry, found, at - (at % span));
-        continue;
-      }
-      if (this.isTable(found)) {
-        const table = this.loadedAddress();
-        this.store(entry, found, at, 0, 0);
-        this.flushWalk(at, span);
-        this.freeTree(table, found + 1, gather?.freelist);
-        gather?.add(this.base + at, span, span);
-        at += span;
-        continue;
-      }
-      const most = found === level ? Math.min((end - at) / span, this.entriesLeft(at, found)) : 1;
-      leaveRuns(this, at, at + most * span, found);
-      let cleared = 1;
-      if (found === 3) cleared = clearPages(this, entry, at, most);
-      else this.store(entry, found, at, 0, 0);
-      this.#gathered(gather, this.base + at, cleared, span);
-      at += cleared * span;
-    }
-    return at - va;
-  }
-
-  #gathered(gather: IotlbGather | undefined, iova: Iova, count: number, span: number): void {
-    if (gather === undefined) return;
-    gather.add(iova, count * span, span);
-    if (this.tlb?.addPage !== undefined)
-      for (let i = 0; i < count; i++) this.tlb.addPage(gather, iova + i * span, span);
-  }
-
-  #levelOf(pageBytes: number): number {
-    if (!this.pageSizes.includes(pageBytes))
-      throw new IommuError('EINVAL', `page size ${pageBytes}: this table has ${this.pageSizes.join(', ')}`);
-    return this.spans.indexOf(pageBytes) - 1;
-  }
-
-  /** Checks a range to be mapped or unmapped. Returns its offset. */
-  #checkRange(iova: Iova, pageBytes: number, count: number): number {
-    if (!Number.isInteger(count) || count <= 0) throw new IommuError('EINVAL', `count ${count}: it must be positive`);
-    const va = iova - this.base;
-    if (!(va >= 0 && va + pageBytes * count <= this.limit)) throw this.#beyond(iova, pageBytes * count);
-    if (va % pageBytes !== 0) throw new IommuError('EINVAL', `input ${hex(iova)} is not aligned to ${hex(pageBytes)}`);
-    return va;
-  }
-
-  #offsetOf(iova: Iova): number {
-    const va = iova - this.base;
-    if (!(va >= 0 && va < this.limit)) throw this.#beyond(iova, 1);
-    return va;
-  }
-
-  #beyond(iova: Iova, bytes: number): IommuError {
-    const half = this.base === 0 ? 'lower' : 'upper';
-    return new IommuError(
-      'ERANGE',
-      `input ${hex(iova)}+${hex(bytes)} is not in the ${half} ${this.options.iasBits} bits that the table covers`,
-    );
   }
 }

@@ -1,6 +1,6 @@
 /** What a page table is made for, and whom it tells (Linux `struct io_pgtable_cfg`, include/linux/io-pgtable.h). */
 import type { IommuPages, WalkerDma } from '@smmu/iommu-pages';
-import type { Iova, SystemMemory } from '@smmu/platform';
+import type { Iova, Pa, SystemMemory } from '@smmu/platform';
 import type { IotlbGather } from './gather.ts';
 
 /** Protection bits of a mapping, as Linux's `IOMMU_*` in include/linux/iommu.h. */
@@ -51,8 +51,21 @@ export interface TableLimits {
   readonly noPrivilegedExec?: boolean;
 }
 
+/** Where tables come from instead of `pages` (Linux `io_pgtable_cfg.alloc` and `free`). */
+export interface TableAllocator {
+  /**
+   * Returns zeroed memory of the board, aligned to `bytes`, which is a power of two and 64 at least.
+   * Throws {@link IommuError} `ENOMEM` if there is none.
+   */
+  alloc(bytes: number, node: number | undefined): Pa;
+  /** Takes back what {@link alloc} returned. No walker can reach it any more. */
+  free(pa: Pa, bytes: number): void;
+}
+
 export interface PgtableOptions {
   readonly pages: IommuPages;
+  /** Tables come from here instead; they are then freed at once, never listed. */
+  readonly allocator?: TableAllocator;
   /** Where the tables are; the memory of `pages` if left out. */
   readonly memory?: SystemMemory;
   /** `aarch32` is LPAE: 4 KiB granule, 32-bit input, 40-bit output. */
