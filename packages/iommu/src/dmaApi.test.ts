@@ -77,6 +77,14 @@ describe('DmaApi.allocCoherent', () => {
     expect(errorOf(() => dma.allocCoherent(nic, 2 * K4))).toBe('ENOMEM: no 2 frames in a row for a DMA buffer of nic');
   });
 
+  it('may be at physical address 0', () => {
+    memory = new SystemMemory([{ base: 0, size: 2 ** 21 }]);
+    const low = new FrameAllocator(0, 2 ** 21);
+    dma = new DmaApi({ iommu, memory, frames: [low] });
+    const [nic] = probe('nic');
+    expect(dma.allocCoherent(nic, 2 ** 21).pa).toBe(0);
+  });
+
   it('uses whole pages of a domain whose smallest page is larger', () => {
     driver.paging = { pageSizes: [65536, 2 ** 29] };
     const [nic, domain] = probe('nic');

@@ -38,6 +38,16 @@ describe('Iommu.map chooses the largest pages that addresses and size allow', ()
       ],
     },
     {
+      rule: 'a block that ends where the range ends',
+      iova: M2 - K4,
+      pa: 3 * M2 - K4,
+      bytes: M2 + K4,
+      sizes: [
+        [K4, 1],
+        [M2, 1],
+      ],
+    },
+    {
       rule: 'no block where the physical address is off by a page',
       iova: M2,
       pa: M2 + K4,
@@ -161,6 +171,14 @@ describe('Iommu.map and unmap refuse', () => {
     expect(codeOf(() => iommu.map(domain, 0, -K4, K4, PROT.READ))).toBe('EINVAL');
   });
 
+  it.each(['mapPages', 'unmapPages', 'newGather', 'iotlbSync', 'pageSizes'])(
+    'a domain without %s: EINVAL',
+    (missing) => {
+      Object.defineProperty(domain, missing, { value: undefined });
+      expect(codeOf(() => iommu.map(domain, 0, 0, K4, PROT.READ))).toBe('EINVAL');
+    },
+  );
+
   it('a domain without a page table: EINVAL', () => {
     const blocked = new FakeDomain('blocked', []);
     expect(errorOf(() => iommu.map(blocked, 0, 0, K4, PROT.READ))).toBe(
@@ -176,6 +194,11 @@ describe('Iommu.unmap', () => {
     domain.syncs.length = 0;
     expect(iommu.unmap(domain, M2 - K4, M2 + 2 * K4)).toBe(M2 + 2 * K4);
     expect(domain.syncs).toEqual(['1ff000-400fff']);
+    expect(calls.filter((call) => call.startsWith('unmapPages'))).toEqual([
+      `unmapPages ${M2 - K4} ${K4} 1`,
+      `unmapPages ${M2} ${M2} 1`,
+      `unmapPages ${2 * M2} ${K4} 1`,
+    ]);
   });
 
   it('ends at a hole and says how far it came', () => {

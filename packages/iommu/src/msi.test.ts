@@ -46,6 +46,11 @@ describe('Iommu.setMsiWindow', () => {
     expect(codeOf(() => iommu.setMsiWindow(high, WINDOW, 4096))).toBe('ERANGE');
   });
 
+  it.each([0, 2 ** 48 - 4096])('may lie at the edge of the geometry: %d', (iova) => {
+    iommu.setMsiWindow(domain, iova, 4096);
+    expect(iommu.hasMsiWindow(domain)).toBe(true);
+  });
+
   it('refuses a second window: EEXIST', () => {
     iommu.setMsiWindow(domain, WINDOW, 0x10_0000);
     expect(codeOf(() => iommu.setMsiWindow(domain, WINDOW, 0x10_0000))).toBe('EEXIST');
