@@ -265,6 +265,7 @@ export class Scene {
     });
     if (options.identity ?? true)
       for (const at of [CDTAB, TABLES, TABLES + 0x20_0000]) this.identity(s2, at);
+
     return { s1: { ...s1, cd }, s2 };
   }
   /** Maps the 2 MiB (4 KiB granule) or the pages around an address one to one at stage 2. */
@@ -274,7 +275,7 @@ export class Scene {
       this.map(s2, BigInt(block), BigInt(block) | 1n | S2_RW, 2);
     } else {
       const page = 2 ** s2.granule;
-      for (let pa = at; pa < at + 16 * page; pa += page) this.map(s2, BigInt(pa), BigInt(pa) | PAGE | S2_RW);
+      for (let pa = at; pa < at + 0x20_0000; pa += page) this.map(s2, BigInt(pa), BigInt(pa) | PAGE | S2_RW);
     }
   }
 
