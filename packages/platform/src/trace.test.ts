@@ -39,6 +39,19 @@ describe('Trace: Chrome trace events in virtual microseconds', () => {
     expect(events.at(-2)).toMatchObject({ name: 'event', ph: 'i', tid: 2, ts: 1.5, args: { sid: 8 } });
     expect(events.at(-1)).toMatchObject({ name: 'job', ph: 'X', tid: 5, ts: 1, dur: 3 });
   });
+  it('lets parallel spans overlap, each told by its id', () => {
+    const events = traced((trace, clock) => {
+      clock.now = 4000;
+      trace.parallelSpan('device', 'job', 7, 1000, { tag: 1 });
+      trace.parallelSpan('device', 'job', 8, 2000);
+    });
+    expect(events.slice(-4)).toMatchObject([
+      { name: 'job', cat: 'device', ph: 'b', id: 7, tid: 5, ts: 1, args: { tag: 1 } },
+      { name: 'job', cat: 'device', ph: 'e', id: 7, tid: 5, ts: 4 },
+      { ph: 'b', id: 8, ts: 2 },
+      { ph: 'e', id: 8, ts: 4 },
+    ]);
+  });
   it('joins the two ends of an arrow by its id, each on a slice', () => {
     const events = traced((trace, clock) => {
       trace.arrowFrom('SMMU', 'stall', 42);

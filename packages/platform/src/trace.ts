@@ -1,6 +1,9 @@
 /** Values that a trace event carries. */
 export type TraceArgs = Readonly<Record<string, string | number | boolean>>;
 
+/** Length in microseconds of the slice at an arrow's end: the clock's step, so that no two slices half overlap. */
+const ARROW_END = 0.001;
+
 /** Where in the run an event belongs. Each lane is one line of the picture. */
 export type Lane = 'process' | 'driver' | 'cmdq' | 'SMMU' | 'device';
 const LANES: readonly Lane[] = ['process', 'driver', 'cmdq', 'SMMU', 'device'];
@@ -39,15 +42,24 @@ export class Trace {
     this.#event({ name, ph: 'X', dur: (this.#clock.now - start) / 1000, ...this.#where(lane, start), args });
   }
 
+  /**
+   * A {@link span} that may overlap others of its lane, which viewers draw beside each other.
+   * @param id - Tells it from those it overlaps; used once in a run.
+   */
+  parallelSpan(lane: Lane, name: string, id: number, start: number, args?: TraceArgs): void {
+    this.#event({ name, cat: lane, ph: 'b', id, ...this.#where(lane, start), args });
+    this.#event({ name, cat: lane, ph: 'e', id, ...this.#where(lane, this.#clock.now) });
+  }
+
   /** The tail of an arrow. `id` joins it with its head; a short slice is drawn for it to start from. */
   arrowFrom(lane: Lane, name: string, id: number, args?: TraceArgs): void {
-    this.#event({ name, ph: 'X', dur: 0.1, ...this.#where(lane, this.#clock.now), args });
+    this.#event({ name, ph: 'X', dur: ARROW_END, ...this.#where(lane, this.#clock.now), args });
     this.#event({ name, cat: 'arrow', ph: 's', id, ...this.#where(lane, this.#clock.now) });
   }
 
   /** The head of an arrow that {@link arrowFrom} began. */
   arrowTo(lane: Lane, name: string, id: number, args?: TraceArgs): void {
-    this.#event({ name, ph: 'X', dur: 0.1, ...this.#where(lane, this.#clock.now), args });
+    this.#event({ name, ph: 'X', dur: ARROW_END, ...this.#where(lane, this.#clock.now), args });
     this.#event({ name, cat: 'arrow', ph: 'f', bp: 'e', id, ...this.#where(lane, this.#clock.now) });
   }
 

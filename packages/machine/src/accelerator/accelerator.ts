@@ -106,6 +106,7 @@ export class GzipAccelerator implements MmioWindow {
   #places: Place[] = [];
   #admin: AdminEngine | undefined;
   #log: ErrorLog | undefined;
+  #jobs = 0; // ended since power on
   #turn = 0; // the queue that is asked first for the next job
   #looking = false;
 
@@ -230,6 +231,7 @@ export class GzipAccelerator implements MmioWindow {
       this.#log?.report(queue, BAD_DOORBELL);
       return;
     }
+    this.#trace?.instant('device', 'doorbell', { queue: queue.number, prod });
     this.#look(this.#timing.doorbellNs);
   }
 
@@ -287,12 +289,13 @@ export class GzipAccelerator implements MmioWindow {
     queue.running -= 1;
     const name = STATUS_NAMES[result.status]!;
     this.stats.jobs[name] = (this.stats.jobs[name] ?? 0) + 1;
-    this.#trace?.span('device', 'job', job.startedAt, {
+    this.#jobs += 1;
+    this.#trace?.parallelSpan('device', 'job', this.#jobs, job.startedAt, {
       queue: queue.number,
       tag: result.tag,
       bytes: DESCRIPTOR.SOURCE_BYTES.get(job.descriptor, 0),
-      status: name,
     });
+    this.#trace?.instant('device', `job ${name}`, { queue: queue.number, tag: result.tag });
     if (!result.told) {
       // A ring that cannot be read has nothing more to say.
       if (result.status === JOB_STATUS.DESCRIPTOR_ABORTED) queue.halted = true;
