@@ -199,7 +199,8 @@ export class Attacher {
   #writeCd(domain: TranslatingDomain, master: Master, ssid: number, table: CdTable): void {
     this.#cd.owner = master;
     this.#cd.ssid = ssid;
-    this.#cd.write(table.entryAddress(ssid), domain.cdFor(master));
+    domain.makeCd(this.#target, master);
+    this.#cd.write(table.entryAddress(ssid), this.#target);
   }
 
   #clearCd(master: Master, ssid: number, table: CdTable): void {

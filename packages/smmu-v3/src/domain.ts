@@ -46,8 +46,8 @@ export abstract class TranslatingDomain extends SmmuDomain {
 
   /** Its TLB tag: a list of that one entry. All attachments without ATS have it in common. */
   abstract get tag(): Invs;
-  /** The descriptor for one of its devices, as it shall be in memory: sixteen words, not to be changed. Only of stage 1. */
-  abstract cdFor(master: Master): Uint32Array;
+  /** Builds the descriptor for one of its devices. Only of stage 1. */
+  abstract makeCd(target: Uint32Array, master: Master): void;
   /** Builds the stream table entry for one of its devices. Only of stage 2. */
   abstract makeSte(target: Uint32Array, ats: boolean, master: Master): void;
 

@@ -9,7 +9,6 @@ import type { AsidDomain } from './asid.ts';
 import type { Attacher } from './attach.ts';
 import { makeStage1Cd } from './cd.ts';
 import { TranslatingDomain } from './domain.ts';
-import { ENTRY_WORDS } from './entryWriter.ts';
 import type { InvalidationRange } from './invalidate.ts';
 import { INV_ASID, INV_VMID, Invs } from './invs.ts';
 import type { Master } from './master.ts';
@@ -38,7 +37,6 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
   /** ASID or VMID. */
   #id: number;
   #tag: Invs;
-  readonly #cd: Uint32Array = new Uint32Array(ENTRY_WORDS);
   readonly #range: InvalidationRange;
 
   /** @throws {@link IommuError} `ENOMEM` without memory for the root, `ENOSPC` without a free ASID or VMID. */
@@ -83,14 +81,13 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
     return this.table.pageSizes;
   }
 
-  cdFor(master: Master): Uint32Array {
-    makeStage1Cd(this.#cd, this.table.stage1, {
+  makeCd(target: Uint32Array, master: Master): void {
+    makeStage1Cd(target, this.table.stage1, {
       asid: this.#id,
       stall: master.stall,
       hardwareAccessFlag: false,
       hardwareDirty: false,
     });
-    return this.#cd;
   }
 
   makeSte(target: Uint32Array, ats: boolean, master: Master): void {

@@ -13,7 +13,6 @@ import type { Mm, MmuNotifier } from '@smmu/sva-core';
 import type { Attacher } from './attach.ts';
 import { makeReleasedCd, makeSvaCd } from './cd.ts';
 import { TranslatingDomain } from './domain.ts';
-import { ENTRY_WORDS } from './entryWriter.ts';
 import type { InvalidationRange } from './invalidate.ts';
 import { INV_ASID, Invs } from './invs.ts';
 import type { Master } from './master.ts';
@@ -60,11 +59,6 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
   released = false;
   readonly #asid: number;
   readonly #tag: Invs;
-  /** Descriptors made so far: one for devices that stall, one for others. Dropped when the process exits. */
-  #cds: { stalling: Uint32Array | undefined; other: Uint32Array | undefined } = {
-    stalling: undefined,
-    other: undefined,
-  };
   readonly #range: InvalidationRange;
 
   /**
@@ -120,9 +114,16 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
     super.attachPasid(device, pasid, old);
   }
 
-  cdFor(master: Master): Uint32Array {
-    if (master.stall) return (this.#cds.stalling ??= this.#makeCd(true));
-    return (this.#cds.other ??= this.#makeCd(false));
+  makeCd(target: Uint32Array, master: Master): void {
+    const { mm } = this;
+    const { features } = this.attacher.smmu;
+    if (this.released) {
+      makeReleasedCd(target, mm.stage1, mm.stage1.tcr.ips, this.#asid, features.stalls === 'forced');
+      return;
+    }
+    const hardwareAccessFlag = features.httu >= 1 && mm.hardwareAccessFlag;
+    const hardwareDirty = hardwareAccessFlag && features.httu >= 2 && mm.hardwareDirty;
+    makeSvaCd(target, mm.stage1, { asid: this.#asid, stall: master.stall, hardwareAccessFlag, hardwareDirty });
   }
 
   makeSte(): never {
@@ -142,7 +143,6 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
   release(): void {
     if (this.released) return;
     this.released = true;
-    this.#cds = { stalling: undefined, other: undefined };
     this.attacher.rewriteCds(this);
     this.attacher.invalidator.all(this.invs);
   }
@@ -154,19 +154,5 @@ export class SvaDomain extends TranslatingDomain implements MmuNotifier {
     if (!this.released) this.mm.unregisterNotifier(this);
     this.attacher.asids.unshare(this.#asid);
     this.mm.unpinAsid();
-  }
-
-  #makeCd(stall: boolean): Uint32Array {
-    const { mm } = this;
-    const { features } = this.attacher.smmu;
-    const target = new Uint32Array(ENTRY_WORDS);
-    if (this.released) {
-      makeReleasedCd(target, mm.stage1, mm.stage1.tcr.ips, this.#asid, features.stalls === 'forced');
-      return target;
-    }
-    const hardwareAccessFlag = features.httu >= 1 && mm.hardwareAccessFlag;
-    const hardwareDirty = hardwareAccessFlag && features.httu >= 2 && mm.hardwareDirty;
-    makeSvaCd(target, mm.stage1, { asid: this.#asid, stall, hardwareAccessFlag, hardwareDirty });
-    return target;
   }
 }
