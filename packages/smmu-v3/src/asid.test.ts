@@ -32,6 +32,12 @@ describe('AsidTable', () => {
     table.freePrivate(77);
     expect(privately(table).asid).toBe(77);
   });
+  it('after the lowest comes the highest that is free', () => {
+    const table = new AsidTable(8);
+    for (let i = 0; i < 254; i++) privately(table);
+    table.freePrivate(255);
+    expect([privately(table).asid, privately(table).asid]).toEqual([1, 255]);
+  });
   it('a process brings its number: a domain that has it moves', () => {
     const table = new AsidTable(8);
     const domain = privately(table);

@@ -27,10 +27,9 @@ interface SharedAsid {
 export class AsidTable {
   /** Numbers are from 1 up to this, inclusive. */
   readonly maxAsid: number;
-  readonly #domains: (AsidDomain | undefined)[] = [];
-  readonly #shared: (SharedAsid | undefined)[] = [];
+  readonly #domains: Map<number, AsidDomain> = new Map();
+  readonly #shared: Map<number, SharedAsid> = new Map();
   #next: number;
-  #used = 0;
 
   /** @param asidBits - Width of the SMMU's ASIDs. */
   constructor(asidBits: 8 | 16) {
@@ -40,7 +39,7 @@ export class AsidTable {
 
   /** Numbers taken now. */
   get used(): number {
-    return this.#used;
+    return this.#domains.size + this.#shared.size;
   }
 
   /**
@@ -48,20 +47,17 @@ export class AsidTable {
    * @throws {@link IommuError} `ENOSPC` if all are taken.
    */
   allocPrivate(domain: AsidDomain): number {
-    if (this.#used >= this.maxAsid) throw new IommuError('ENOSPC', `all ${this.maxAsid} ASIDs are taken`);
+    if (this.used >= this.maxAsid) throw new IommuError('ENOSPC', `all ${this.maxAsid} ASIDs are taken`);
     let asid = this.#next;
-    while (this.#domains[asid] !== undefined || this.#shared[asid] !== undefined)
-      asid = asid === 1 ? this.maxAsid : asid - 1;
-    this.#next = asid === 1 ? this.maxAsid : asid - 1;
-    this.#domains[asid] = domain;
-    this.#used += 1;
+    while (this.#domains.has(asid) || this.#shared.has(asid)) asid = this.#below(asid);
+    this.#next = this.#below(asid);
+    this.#domains.set(asid, domain);
     return asid;
   }
 
   /** Ends {@link allocPrivate}. No TLB entry may have the number any more. */
   freePrivate(asid: number): void {
-    this.#domains[asid] = undefined;
-    this.#used -= 1;
+    this.#domains.delete(asid);
   }
 
   /**
@@ -74,28 +70,29 @@ export class AsidTable {
   share(asid: number, mm: object): void {
     if (asid > this.maxAsid)
       throw new IommuError('EOPNOTSUPP', `ASID ${asid} of the CPUs: the SMMU's end at ${this.maxAsid}`);
-    const shared = this.#shared[asid];
+    const shared = this.#shared.get(asid);
     if (shared !== undefined) {
       if (shared.mm !== mm) throw new IommuError('EBUSY', `ASID ${asid} is shared with another process already`);
       shared.users += 1;
       return;
     }
-    const domain = this.#domains[asid];
+    const domain = this.#domains.get(asid);
     if (domain !== undefined) {
       domain.moveAsid(this.allocPrivate(domain));
       this.freePrivate(asid);
     }
-    this.#shared[asid] = { mm, users: 1 };
-    this.#used += 1;
+    this.#shared.set(asid, { mm, users: 1 });
   }
 
   /** Ends one {@link share}. With the last, no TLB entry may have the number any more. */
   unshare(asid: number): void {
-    const shared = this.#shared[asid]!;
+    const shared = this.#shared.get(asid)!;
     shared.users -= 1;
-    if (shared.users > 0) return;
-    this.#shared[asid] = undefined;
-    this.#used -= 1;
+    if (shared.users === 0) this.#shared.delete(asid);
+  }
+
+  #below(asid: number): number {
+    return asid === 1 ? this.maxAsid : asid - 1;
   }
 }
 

@@ -456,6 +456,36 @@ describe('SVA', () => {
     smmu.remove();
     expect(board.pages.livePages).toBe(0);
   });
+  it('transactions that waited for a place in the event queue are let go by: they abort, and that is recorded', () => {
+    const { board, smmu, hardware, iommu, domain, pasid } = bound();
+    domain.iopfHandler = () => {}; // puts its answer off
+    hardware.put('eventq', [0x5810, 8, 0x8000_0003, 8, 0x1000, 0, 0, 0]);
+    let waiting = 3;
+    hardware.onCommand = ({ name }) => {
+      if (name !== 'CMD_RESUME' && name !== 'CMD_SYNC') return;
+      board.scheduler.post(
+        'hardware',
+        () => waiting-- > 0 && hardware.put('eventq', [0x580a, 8, 0, 0, 0, 0, 0, 0]),
+        5000,
+      );
+    };
+    iommu.detachDevicePasid(domain, accelerator, pasid);
+    expect(waiting).toBeLessThanOrEqual(0);
+    expect(smmu.faultQueue.pending).toBe(0);
+    expect(hardware.at(REG.EVENTQ_CONS)).toBe(4);
+    expect(hardware.take().filter((name) => name === 'CMD_RESUME').length).toBe(1);
+  });
+  it('a device that never stops cannot hold an unbind up for ever', () => {
+    const { board, hardware, iommu, domain, pasid } = bound();
+    hardware.put('eventq', [0x580a, 8, 0, 0, 0, 0, 0, 0]);
+    const storm = () => {
+      hardware.put('eventq', [0x580a, 8, 0, 0, 0, 0, 0, 0], false);
+      board.scheduler.post('hardware', storm, 1000);
+    };
+    storm();
+    iommu.detachDevicePasid(domain, accelerator, pasid);
+    expect(iommu.domainForPasid(accelerator, pasid)).toBeUndefined();
+  });
   it('a domain that another device still uses keeps its translations', () => {
     const made = bound();
     const second = { ...accelerator, name: '0000:00:03.0', streamIds: [24] };
