@@ -56,7 +56,7 @@ function watched(granule: '4k' | '16k' | '64k') {
 
 it('would be noticed if it were wrong for one store', () => {
   const { board, mm, area, during } = watched('4k');
-  const entry = mm.tables.entryAt(area, false);
+  const entry = mm.tables.entryAt(Number(area), false);
   board.memory.read64(entry);
   const { lo, hi } = board.memory;
   const { looks, noticed } = during(() => {
