@@ -234,9 +234,9 @@ export class TableCore {
     return level < 3 && (this.memory.lo & PTE_TYPE_MASK_LO) === PTE_TABLE_LO;
   }
 
-  /** Whether the entry that was read last is a leaf of a level that may have some. */
+  /** Whether the entry that was read last is a leaf: a page, or above level 3 a block. */
   isLeaf(level: number): boolean {
-    return (this.memory.lo & PTE_VALID_LO) !== 0 && !this.isTable(level);
+    return (this.memory.lo & PTE_TYPE_MASK_LO) === this.leafType(level);
   }
 
   /** The address in the entry that was read last. */

@@ -60,8 +60,10 @@ function mapEntries(
     [inRuns, PTE_CONT_HI],
     [count - before - inRuns, 0],
   ] as const) {
-    done += writeLeaves(core, entry + done * 8, level, va + done * span, pa + done * span, length, lo, hi | hint);
-    if (done < length) break;
+    const first = entry + done * 8;
+    const written = writeLeaves(core, first, level, va + done * span, pa + done * span, length, lo, hi | hint);
+    done += written;
+    if (written < length) break;
   }
   return done;
 }

@@ -312,6 +312,37 @@ describe('unmapPages', () => {
     expect(pages.livePages).toBe(before - 2);
   });
 
+  it('stops at an entry that is no page, though its valid bit is set', () => {
+    const table = tableOn(board());
+    table.mapPages(0, 0, 4096, 3, RW);
+    const { entryPa, lo, hi } = table.walk(4096).at(-1)!;
+    table.memory.write64(entryPa, lo & ~2, hi); // reserved at level 3: a walker faults on it
+    expect(table.unmapPages(0, 4096, 3)).toBe(4096);
+    expect(table.unmapPages(4096, 4096, 1)).toBe(0);
+    expect(table.iovaToPhys(4096)).toBe(-1);
+    expect(table.readAndClearDirty(0, 2 ** 21, () => {})).toBe(0);
+  });
+
+  it('a gather that syncs when it must never frees a table before its own range is in', () => {
+    const { pages, memory, frames } = board();
+    const table = tableOn({ pages, memory, frames });
+    const synced: number[][] = [];
+    const gather = table.newGather((full) => {
+      synced.push([full.start, pages.livePages]);
+      pages.putPagesList(full.freelist);
+      full.reset();
+      synced.at(-1)!.push(pages.livePages);
+    });
+    table.mapPages(0, 0, 4096, 1, RW);
+    table.mapPages(2 ** 30, 0, 4096, 1, RW);
+    table.unmapPages(0, 2 ** 21, 1, gather);
+    table.unmapPages(2 ** 30, 2 ** 21, 1, gather); // far from the first: that one is synced
+    expect(synced).toEqual([[0, 6, 5]]);
+    expect(gather.freelist.empty).toBe(false);
+    pages.putPagesList(gather.freelist);
+    expect(pages.livePages).toBe(4);
+  });
+
   it('gathers what it unmapped, page by page and in bulk', () => {
     const table = tableOn(board());
     table.mapPages(0, 0, 4096, 1024, RW);

@@ -2,7 +2,6 @@
 import { hex, type Iova } from '@smmu/platform';
 import { leaveRuns } from './contiguous.ts';
 import type { TableCore } from './core.ts';
-import { PTE_VALID_LO } from './descriptors.ts';
 import type { IotlbGather } from './gather.ts';
 import { clearPages } from './leaves.ts';
 import { checkRange, levelOf } from './range.ts';
@@ -19,14 +18,14 @@ export function unmapMany(
   const level = levelOf(core, pageBytes);
   const va = checkRange(core, iova, pageBytes, count);
   const end = va + pageBytes * count;
-  const { memory, checker } = core;
+  const { checker } = core;
   if (checker !== undefined && gather !== undefined) gather.onReset = (start, last) => checker.flushed(start, last);
   let at = va;
   while (at < end) {
     const found = core.descend(at, level);
     const span = core.spanOf(found);
     const { entry } = core;
-    if ((memory.lo & PTE_VALID_LO) === 0) {
+    if (!core.isTable(found) && !core.isLeaf(found)) {
       if (!core.options.quirks?.noWarn) core.options.warn?.(`unmap of ${hex(core.base + at)}: nothing is mapped there`);
       break;
     }
@@ -42,8 +41,8 @@ export function unmapMany(
       const table = core.loadedAddress();
       core.store(entry, found, at, 0, 0);
       core.flushWalk(at, span);
+      gather?.add(core.base + at, span, span); // before the table is listed: it may sync what it has
       core.freeTree(table, found + 1, gather?.freelist);
-      gather?.add(core.base + at, span, span);
       at += span;
       continue;
     }
