@@ -136,6 +136,17 @@ describe('alloc, cyclic: an ID is not used again soon', () => {
     expect(ids.alloc({ min: 0, max: 3, cyclic: true })).toBe(0);
   });
 
+  it('wraps also from the middle of the range, when all above is in use', () => {
+    const ids = new IoasidAllocator();
+    const range = { min: 4, max: 7, cyclic: true };
+    for (let i = 0; i < 2; i++) ids.alloc(range);
+    ids.alloc({ min: 6, max: 7 });
+    ids.alloc({ min: 6, max: 7 });
+    ids.put(4);
+    expect(ids.alloc(range)).toBe(4);
+    expect(ids.alloc({ min: 0, max: 4 })).toBe(0);
+  });
+
   it('an ordinary request takes the lowest all the same', () => {
     const ids = new IoasidAllocator();
     ids.put(ids.alloc({ ...all, cyclic: true }));
@@ -346,6 +357,17 @@ describe('sets: shares of the space', () => {
     const fake = { name: 'fake', quota: 1, size: 0 } as IoasidSet;
     expect(code(() => ids.alloc({ ...all, set: fake }))).toBe('EINVAL');
     expect(ids.liveCount).toBe(0);
+  });
+
+  it('the highest ID can be in a set like any other', () => {
+    const ids = new IoasidAllocator({ max: 40 });
+    const [a, b] = [ids.createSet('a'), ids.createSet('b')];
+    ids.alloc({ min: 40, max: 40, set: b });
+    for (let i = 0; i < 3; i++) ids.alloc({ min: 30, max: 40, set: b });
+    expect(ids.setOf(40)).toBe(b);
+    expect([a.size, ...b]).toEqual([0, 30, 31, 32, 40]);
+    ids.put(40);
+    expect([...b]).toEqual([30, 31, 32]);
   });
 
   it('a failed request charges nothing', () => {
