@@ -5,8 +5,9 @@ import { SVA_IOPF } from '@smmu/sva-core';
 import { describe, expect, it } from 'vitest';
 import { FakeMm } from '../test/fakeMm.ts';
 import { type FakeBoard, fakeBoard, IDR0, REG } from '../test/fakeSmmu.ts';
+import type { SmmuV3Options } from './options.ts';
 import type { PagingDomain } from './pagingDomain.ts';
-import { SmmuV3, type SmmuV3Options } from './smmu.ts';
+import { SmmuV3 } from './smmu.ts';
 
 const accelerator: Device = { name: '0000:00:01.0', bus: 'pci', streamIds: [8], pasidBits: 16, canStall: true };
 const nic: Device = { name: '0000:00:02.0', bus: 'pci', streamIds: [16, 17, 16], pasidBits: 0, canStall: false };

@@ -2,13 +2,12 @@
  * The driver of one SMMUv3: what is probed, what the IOMMU core calls, what is removed.
  * Linux arm-smmu-v3.c, `arm_smmu_device_probe`, `arm_smmu_ops`, `arm_smmu_device_remove`.
  */
-import { IopfQueue } from '@smmu/io-pgfault';
-import type { Device, Domain, Iommu, IopfFault, PageResponse, ReservedRegion } from '@smmu/iommu';
+import type { IopfQueue } from '@smmu/io-pgfault';
+import type { Device, Domain, IopfFault, PageResponse, ReservedRegion } from '@smmu/iommu';
 import type { IommuPages } from '@smmu/iommu-pages';
 import {
   coherentDma,
   type DmaCoherence,
-  type InterruptLine,
   IommuError,
   type Registers,
   type Scheduler,
@@ -20,83 +19,29 @@ import { AsidTable, VmidTable } from './asid.ts';
 import { Attacher } from './attach.ts';
 import { CommandQueue } from './cmdq.ts';
 import { cfgiSte } from './commands/cfgiSte.ts';
-import { PRI_RESP_FAILURE, PRI_RESP_INVALID, PRI_RESP_SUCCESS, priResp } from './commands/priResp.ts';
-import { resume } from './commands/resume.ts';
 import { stallTerm } from './commands/stallTerm.ts';
 import type { SmmuDevice } from './device.ts';
 import { PlainDomain } from './domain.ts';
-import { EventQueue } from './evtq.ts';
+import type { EventQueue } from './evtq.ts';
+import { Faults } from './faults.ts';
 import { handleGerror } from './gerror.ts';
 import type { Log } from './internal/log.ts';
 import { Invalidator } from './invalidate.ts';
 import { Master, StreamMap } from './master.ts';
+import type { SmmuV3Options } from './options.ts';
 import { PagingDomain } from './pagingDomain.ts';
-import { PriQueue } from './priq.ts';
-import { type GranuleShift, probeFeatures, type SmmuFeatures } from './probe.ts';
-import { disableDevice, type ResetOptions, resetDevice } from './reset.ts';
+import type { PriQueue } from './priq.ts';
+import { probeFeatures, type SmmuFeatures } from './probe.ts';
+import { disableDevice, resetDevice } from './reset.ts';
 import { StreamTable } from './strtab.ts';
-import { type CpuFeatures, SvaDomain, whyNoSva } from './sva.ts';
+import { SvaDomain, whyNoSva } from './sva.ts';
 
 /** Queue sizes that are worth having, as powers of two (Linux uses what the SMMU offers, up to 2^19 and 8 MiB). */
 const CMDQ_LOG2 = 8;
 const EVTQ_LOG2 = 7;
 const PRIQ_LOG2 = 7;
-/** Page requests that a function may have on their way. */
-const PRI_REQUESTS = 32;
-/** How long no event may arrive before a stream counts as quiet, and how often one may. */
-const SETTLE_NS = 10_000;
-const MAX_SETTLE_ROUNDS = 4096;
 /** Where the doorbells of message-signalled interrupts go in a DMA domain (Linux MSI_IOVA_BASE). */
 const MSI_WINDOW: ReservedRegion = { type: 'software-msi', start: 0x800_0000, length: 0x10_0000 };
-const PRI_RESPONSES: Readonly<Record<PageResponse, number>> = {
-  success: PRI_RESP_SUCCESS,
-  invalid: PRI_RESP_INVALID,
-  failure: PRI_RESP_FAILURE,
-};
-
-/** What a board gives to the driver of an SMMU. */
-export interface SmmuV3Options {
-  /** Instance, as the kernel names it: `arm-smmu-v3.0.auto`. */
-  readonly name: string;
-  /** The CPU's view of memory. */
-  readonly memory: SystemMemory;
-  readonly registers: Registers;
-  /** Where tables and queues come from. */
-  readonly pages: IommuPages;
-  /** How the SMMU sees what the CPU stores; coherently if left out. */
-  readonly coherence?: DmaCoherence;
-  readonly scheduler: Scheduler;
-  readonly interrupts: { readonly eventq: InterruptLine; readonly priq: InterruptLine; readonly gerror: InterruptLine };
-  /** The core that this driver registers itself with. */
-  readonly iommu: Iommu;
-  readonly trace?: Trace | undefined;
-  /** Takes a line of the driver's log. */
-  readonly log?: Log;
-  /** Which devices are behind this SMMU; all whose StreamIDs the stream table reaches if left out. */
-  readonly claims?: (device: Device) => boolean;
-  /** Entries of the queues, as powers of two. */
-  readonly cmdqEntriesLog2?: number;
-  readonly evtqEntriesLog2?: number;
-  readonly priqEntriesLog2?: number;
-  /** Wait for CMD_SYNC on a word in memory; on if the SMMU has MSIs and is coherent. */
-  readonly msiCompletion?: boolean;
-  /** Interrupts as messages instead of by wire. */
-  readonly msis?: ResetOptions['msis'];
-  /** Streams live in the EL2-E2H world, as the kernel does with VHE. Needs IDR0.Hyp. */
-  readonly e2h?: boolean;
-  /** The CPUs' TLB broadcasts reach the SMMU (IDR0.BTM) and cover processes. */
-  readonly broadcastTlb?: boolean;
-  /** Let PCI functions ask for translations, where both sides can; on if left out. */
-  readonly ats?: boolean;
-  /** What processes are made with, to tell beforehand why they could not be shared. */
-  readonly cpu?: CpuFeatures;
-  /** Page size of DMA domains; that of the CPUs, or the SMMU's smallest, if left out. */
-  readonly granuleShift?: GranuleShift;
-  /** Where DMA and unmanaged domains translate; stage 1, if the SMMU has it, if left out. PASIDs need stage 1. */
-  readonly pagingStage?: 1 | 2;
-  /** Size of leaf CD tables. */
-  readonly cdtabLeaf?: '4k' | '64k';
-}
 
 /** One SMMUv3 under the driver. */
 export class SmmuV3 implements SvaDriver, SmmuDevice {
@@ -112,16 +57,12 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
   readonly e2h: boolean;
   readonly broadcastTlb: boolean;
   readonly cmdq: CommandQueue;
-  readonly evtq: EventQueue;
-  /** Only of an SMMU with PRI. */
-  readonly priq: PriQueue | undefined;
   readonly strtab: StreamTable;
   readonly asids: AsidTable;
-  /** Where recoverable faults of devices with SVA go. */
-  readonly faultQueue: IopfQueue;
   readonly blockedDomain: Domain;
   readonly identityDomain: Domain;
   readonly #options: SmmuV3Options;
+  readonly #faults: Faults;
   readonly #attacher: Attacher;
   readonly #masters: Map<Device, Master> = new Map();
   readonly #streams: StreamMap = new StreamMap();
@@ -174,15 +115,14 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
         twoLevel: features.twoLevelStrtab,
       });
       undo.push(() => this.strtab.free());
-      this.evtq = new EventQueue(this, Math.min(options.evtqEntriesLog2 ?? EVTQ_LOG2, features.evtqLog2Max), {
-        find: (sid) => this.#streams.find(sid),
-        report: (master, fault) => this.faultQueue.report(master.device, fault),
-        unrecoverable: (master, fault) => options.iommu.reportFault(master.device, fault),
-        abort: (sid, stag) => this.#resume(sid, stag, false),
+      this.#faults = new Faults(this, {
+        iommu: options.iommu,
+        driver: this,
+        streams: this.#streams,
+        evtqLog2: Math.min(options.evtqEntriesLog2 ?? EVTQ_LOG2, features.evtqLog2Max),
+        priqLog2: Math.min(options.priqEntriesLog2 ?? PRIQ_LOG2, features.priqLog2Max),
       });
-      undo.push(() => this.evtq.free());
-      this.priq = features.pri ? this.#newPriq() : undefined;
-      undo.push(() => this.priq?.free());
+      undo.push(() => this.#faults.free());
       undo.push(() => this.#disconnectInterrupts());
       resetDevice(this, {
         strtab: this.strtab,
@@ -193,7 +133,6 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
       });
       undo.push(() => disableDevice(this));
       this.asids = new AsidTable(features.asidBits);
-      this.faultQueue = new IopfQueue(this.scheduler, name);
       this.#attacher = new Attacher({
         smmu: this,
         strtab: this.strtab,
@@ -201,7 +140,7 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
         vmids: new VmidTable(features.vmidBits),
         invalidator: new Invalidator(this),
         masterOf: (device) => this.#masterOf(device),
-        drainFaults: (master, ssid) => this.#drainFaults(master, ssid),
+        drainFaults: (master, ssid) => this.#faults.drain(master, ssid),
         cdtabLeaf: options.cdtabLeaf ?? '4k',
       });
       this.blockedDomain = new PlainDomain(this.#attacher, 'blocked');
@@ -215,6 +154,20 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     this.log(`allocated ${this.cmdq.queue.entries} entries for cmdq, ${this.evtq.queue.entries} for evtq`);
   }
 
+  get evtq(): EventQueue {
+    return this.#faults.evtq;
+  }
+
+  /** Only of an SMMU with PRI. */
+  get priq(): PriQueue | undefined {
+    return this.#faults.priq;
+  }
+
+  /** Where recoverable faults of devices with SVA go. */
+  get faultQueue(): IopfQueue {
+    return this.#faults.queue;
+  }
+
   /**
    * Releases the devices, turns the SMMU off and gives everything back. Traffic aborts from then on.
    * @throws {@link IommuError} `EBUSY` if a device is still in a domain of its own or bound to a process: nothing has
@@ -226,9 +179,7 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
       disableDevice(this);
     } finally {
       this.#disconnectInterrupts();
-      this.faultQueue.free();
-      this.priq?.free();
-      this.evtq.free();
+      this.#faults.free();
       this.strtab.free();
       this.cmdq.free();
     }
@@ -276,9 +227,9 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
         stallTerm(this.cmdq.words, at, sid);
       }
       this.cmdq.sync();
-      this.#drainFaults(master);
+      this.#faults.drain(master);
     }
-    if (master.sva) this.#disableFaults(master);
+    if (master.sva) this.#faults.disable(master);
     master.freeCdTable();
     if (master.ssidBits > 0) device.pci?.disablePasid();
     this.#streams.remove(master);
@@ -312,13 +263,8 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     return [MSI_WINDOW];
   }
 
-  /** Sends the answer to a fault: the stalled transaction is tried again or aborted (Linux `arm_smmu_page_response`). */
   pageResponse(device: Device, fault: IopfFault, response: PageResponse): void {
-    const master = this.#masterOf(device);
-    const sid = master.streamIds[0]!;
-    this.trace?.instant('driver', `page response ${response}`, { sid, group: fault.groupId });
-    if (master.pri) this.#respond(sid, fault.pasid, fault.groupId, PRI_RESPONSES[response]);
-    else this.#resume(sid, fault.groupId, response === 'success');
+    this.#faults.answer(this.#masterOf(device), fault, response);
   }
 
   svaSupport(device: Device): string | undefined {
@@ -340,17 +286,7 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     if (why !== undefined) throw new IommuError('ENODEV', why);
     const master = this.#masterOf(device);
     if (master.sva) throw new IommuError('EEXIST', `${device.name} has been prepared for SVA already`);
-    if ((features & SVA_IOPF) === 0) return;
-    const whyNot = this.#whyNoFaults(master);
-    if (whyNot !== undefined) throw new IommuError('EOPNOTSUPP', whyNot);
-    this.faultQueue.addDevice(device, this, this.#options.iommu);
-    try {
-      if (!master.stall) this.#enablePri(master);
-    } catch (error) {
-      this.faultQueue.removeDevice(device);
-      throw error;
-    }
-    master.sva = true;
+    if ((features & SVA_IOPF) !== 0) this.#faults.enable(master);
   }
 
   /** @throws {@link IommuError} `EBUSY` while a process is attached. */
@@ -359,8 +295,8 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     for (const [pasid, domain] of master.pasids)
       if (domain.type === 'sva') throw new IommuError('EBUSY', `${device.name} is bound with PASID ${pasid}`);
     if (!master.sva) return;
-    this.#drainFaults(master);
-    this.#disableFaults(master);
+    this.#faults.drain(master);
+    this.#faults.disable(master);
   }
 
   /** @throws {@link IommuError} as {@link SvaDomain} does. */
@@ -377,16 +313,6 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
     const wanted = this.#options[option] ?? false;
     if (wanted && !able) throw new IommuError('EINVAL', `${this.name}: ${option} asks for ${what}, which is not there`);
     return wanted;
-  }
-
-  #newPriq(): PriQueue {
-    const log2Entries = Math.min(this.#options.priqEntriesLog2 ?? PRIQ_LOG2, this.features.priqLog2Max);
-    return new PriQueue(this, log2Entries, {
-      find: (sid) => this.#streams.find(sid),
-      report: (master, fault) => void this.faultQueue.report(master.device, fault),
-      respond: (sid, ssid, groupId, response) => this.#respond(sid, ssid, groupId, response),
-      lost: () => this.faultQueue.discardPartial(),
-    });
   }
 
   #connectInterrupts(): void {
@@ -424,63 +350,5 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
       this.log(`failed to enable PASIDs of ${master.device.name}: ${error.message}`); // its other traffic works
       master.ssidBits = 0;
     }
-  }
-
-  /** Why faults of a device cannot be recovered from. */
-  #whyNoFaults({ device, stall, priPort, streamIds }: Master): string | undefined {
-    if (!stall && priPort === undefined)
-      return `transactions of ${device.name} can neither stall nor request pages: all memory would have to be pinned`;
-    return streamIds.length > 1
-      ? `${device.name} has ${streamIds.length} StreamIDs: the answer to a fault would not know whose it is`
-      : undefined;
-  }
-
-  #enablePri(master: Master): void {
-    master.priPort!.resetPri();
-    master.priPort!.enablePri(PRI_REQUESTS);
-    master.pri = true;
-  }
-
-  #disableFaults(master: Master): void {
-    if (master.pri) master.priPort!.disablePri();
-    this.faultQueue.removeDevice(master.device);
-    master.pri = false;
-    master.sva = false;
-  }
-
-  /**
-   * On return no fault of the device, or of one SubstreamID of it, is recorded, waiting to be handled, or waiting for its
-   * answer. Its transactions abort already.
-   */
-  #drainFaults(master: Master, ssid?: number): void {
-    let busy = master.stall && this.evtq.drain();
-    if (master.pri) this.priq!.drain();
-    if (!master.sva) return;
-    busy ||= this.faultQueue.pending > 0;
-    this.#flushFaults(master, ssid);
-    if (!master.stall || !busy) return;
-    // Transactions that found no place in the event queue, or no tag, wait in the SMMU: now they are looked at again, and
-    // abort, which may be recorded. Whether any waits it does not tell; but they need no longer than this.
-    for (let round = 0; round < MAX_SETTLE_ROUNDS && this.evtq.waitForRecord(SETTLE_NS); round++) {
-      this.evtq.drain();
-      this.#flushFaults(master, ssid);
-    }
-  }
-
-  #flushFaults(master: Master, ssid: number | undefined): void {
-    this.faultQueue.flushDevice(master.device, ssid);
-    if (!this.cmdq.queue.empty) this.cmdq.sync(); // answers are certain once they are consumed
-  }
-
-  #resume(sid: number, stag: number, retry: boolean): void {
-    const at = this.cmdq.next();
-    resume(this.cmdq.words, at, sid, stag, retry);
-    this.cmdq.publish();
-  }
-
-  #respond(sid: number, ssid: number, groupId: number, response: number): void {
-    const at = this.cmdq.next();
-    priResp(this.cmdq.words, at, sid, ssid, groupId, response);
-    this.cmdq.publish();
   }
 }
