@@ -93,6 +93,21 @@ describe('an entry that was broken', () => {
     table.mapPages(M2 + 8192, 0, 4096, 1, RW);
   });
 
+  it('each page of a run counts for itself', () => {
+    const table = tableOn(board(), { checkBreakBeforeMake: true, tlb });
+    table.mapPages(0, 0, 4096, 4, RW);
+    table.unmapPages(0, 4096, 4);
+    table.tlb!.flushWalk(4096, 2 * 4096, 4096);
+    table.mapPages(4096, 0, 4096, 2, RW);
+    expect(() => table.mapPages(0, 0, 4096, 1, RW)).toThrow(BreakBeforeMakeError);
+    expect(() => table.mapPages(3 * 4096, 0, 4096, 2, RW)).toThrow(BreakBeforeMakeError);
+    table.mapPages(4 * 4096, 0, 4096, 2, RW);
+    table.tlb!.flushWalk(0, 4095, 4096); // not its last byte
+    expect(() => table.mapPages(0, 0, 4096, 1, RW)).toThrow(BreakBeforeMakeError);
+    table.tlb!.flushWalk(0, 4096, 4096);
+    table.mapPages(0, 0, 4096, 1, RW);
+  });
+
   it('is not in the way of its neighbours', () => {
     const table = checked();
     table.unmapPages(0, 4096, 1);
