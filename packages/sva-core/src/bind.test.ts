@@ -1,3 +1,4 @@
+import { IommuError } from '@smmu/platform';
 import { describe, expect, it } from 'vitest';
 import { Board, error, NOTHING_LEFT } from '../test/board.ts';
 
@@ -144,7 +145,64 @@ describe('unbindDevice: others run while the last faults are dealt with', () => 
   });
 });
 
+describe('others run while a driver waits', () => {
+  it('keeps a shared domain alive for a device that is just being attached to it', () => {
+    const board = new Board();
+    const mm = board.mmu.createProcess('p');
+    const first = board.sva.bindDevice(board.ready('a0'), mm);
+    const second = board.ready('a1');
+    board.driver.whileAttaching = () => {
+      board.driver.whileAttaching = undefined;
+      board.sva.unbindDevice(first);
+    };
+    const bond = board.sva.bindDevice(second, mm);
+    expect([...board.driver.domains].map(({ attached }) => attached)).toEqual([['a1/1']]);
+    board.sva.unbindDevice(bond);
+    expect(board.left).toEqual(NOTHING_LEFT);
+  });
+  it('does not bind a process that exits meanwhile', () => {
+    const board = new Board();
+    const device = board.ready('a0');
+    const mm = board.mmu.createProcess('p');
+    board.driver.whileAttaching = () => mm.exit();
+    expect(() => board.sva.bindDevice(device, mm)).toThrow(error('ESRCH'));
+    expect(board.left).toEqual(NOTHING_LEFT);
+    expect([...board.driver.domains]).toEqual([]);
+  });
+  it('leaves a bond as it was if the device cannot be detached now', () => {
+    const board = new Board();
+    const mm = board.mmu.createProcess('p');
+    const bond = board.sva.bindDevice(board.ready('a0'), mm);
+    const detach = board.iommu.detachDevicePasid;
+    board.iommu.detachDevicePasid = () => {
+      throw new IommuError('EBUSY', 'the group is being changed');
+    };
+    expect(() => board.sva.unbindDevice(bond)).toThrow(error('EBUSY'));
+    board.iommu.detachDevicePasid = detach;
+    expect(bond.users).toBe(1);
+    board.sva.unbindDevice(bond);
+    expect(board.left).toEqual(NOTHING_LEFT);
+  });
+});
+
 describe('a process exits while it is bound', () => {
+  it('is quiet on every IOMMU before any user is told', () => {
+    const board = new Board();
+    const mm = board.mmu.createProcess('p');
+    const log: string[] = [];
+    board.driver.log = log;
+    board.other.log = log;
+    const bonds = ['a0', 'b0'].map((name) =>
+      board.sva.bindDevice(board.ready(name), mm, { onExit: ({ device }) => log.push(`stop ${device.name}`) }),
+    );
+    log.length = 0;
+    mm.exit();
+    expect(log).toEqual(['quiet p', 'quiet p', 'stop a0', 'stop b0']);
+    expect(() => board.sva.bindDevice(board.ready('a1'), mm)).toThrow(error('ESRCH'));
+    for (const bond of bonds) board.sva.unbindDevice(bond);
+    expect(board.left).toEqual(NOTHING_LEFT);
+  });
+
   it('is quiet first, then told to every user once; the bond stays until it is unbound', () => {
     const board = new Board();
     const device = board.ready('a0');

@@ -1,7 +1,7 @@
 /**
  * A process as far as devices know it: its PASID, its domains, its bonds (Linux `struct iommu_mm_data`, iommu.h).
  *
- * It exists while the process has a bond. Each bond holds a reference on the PASID, so that the number is free when the
+ * Each bond holds a reference on the PASID, so that the number is free when the
  * last bond has gone: no transaction under it can then be left (`Domain.detachPasid` has seen to that).
  */
 import type { Mm, MmuNotifier } from '@smmu/arm64-mm';
@@ -19,19 +19,36 @@ export interface SvaDomain {
 
 export class BoundProcess implements MmuNotifier {
   readonly mm: Mm;
-  readonly pasid: number;
+  /** 0 while it has no bond. */
+  pasid = 0;
   readonly domains: SvaDomain[] = [];
   readonly bonds: Map<Device, Bond> = new Map();
+  #listening = false;
 
-  constructor(mm: Mm, pasid: number) {
+  constructor(mm: Mm) {
     this.mm = mm;
-    this.pasid = pasid;
+  }
+
+  /**
+   * Hears of the process's exit, after every driver whose domain exists by now: users are told when nothing is translated
+   * any more.
+   * @throws IommuError `ESRCH` if it has exited.
+   */
+  listen(): void {
+    this.stopListening();
+    this.mm.registerNotifier(this);
+    this.#listening = true;
+  }
+
+  stopListening(): void {
+    if (this.#listening) this.mm.unregisterNotifier(this);
+    this.#listening = false;
   }
 
   /** Translations are the driver's business: its domain has a notifier of its own. */
   invalidateSecondaryTlbs(): void {}
 
-  /** The process exits. The driver's domain was told first, so that nothing is translated any more when users hear it. */
+  /** The process exits. */
   release(): void {
     for (const bond of [...this.bonds.values()]) {
       if (bond.exited) continue;

@@ -7,7 +7,7 @@
  */
 import type { Mm } from '@smmu/arm64-mm';
 import type { IoasidAllocator } from '@smmu/ioasid';
-import type { Device, Iommu, IopfGroupLike } from '@smmu/iommu';
+import type { Device, Domain, Iommu, IopfGroupLike } from '@smmu/iommu';
 import { IommuError } from '@smmu/platform';
 import { Bond, type ExitCallback, type SvaBond } from './bond.ts';
 import { asSvaDriver, SVA_IOPF, type SvaDriver } from './driver.ts';
@@ -50,7 +50,8 @@ export class Sva {
   readonly #pasids: IoasidAllocator;
   readonly #maxRepeats: number;
   readonly #devices: Map<Device, SvaDevice> = new Map();
-  readonly #processes: Map<Mm, BoundProcess> = new Map();
+  readonly #processes: WeakMap<Mm, BoundProcess> = new WeakMap();
+  #bondCount = 0;
 
   constructor({ iommu, pasids, maxRepeats = 64 }: SvaOptions) {
     this.#iommu = iommu;
@@ -60,14 +61,12 @@ export class Sva {
 
   /** Bonds of all devices. */
   get bondCount(): number {
-    let count = 0;
-    for (const { bonds } of this.#processes.values()) count += bonds.size;
-    return count;
+    return this.#bondCount;
   }
 
   /** The process's PASID, or `undefined` while it is bound to nothing. */
   pasidOf(mm: Mm): number | undefined {
-    return this.#processes.get(mm)?.pasid;
+    return this.#processes.get(mm)?.pasid || undefined;
   }
 
   /**
@@ -130,14 +129,13 @@ export class Sva {
    */
   bindDevice(device: Device, mm: Mm, { onExit }: BindOptions = {}): SvaBond {
     const state = this.#device(device);
-    let process = this.#processes.get(mm);
-    let bond = process?.bonds.get(device);
+    if (mm.users === 0) throw new IommuError('ESRCH', `${mm.name} has exited`);
+    let bond = this.#processes.get(mm)?.bonds.get(device);
     if (bond !== undefined) {
       if (bond.unbinding) throw new IommuError('EBUSY', `${device.name} is being unbound from ${mm.name}`);
-      if (bond.exited) throw new IommuError('ESRCH', `${mm.name} has exited`);
       bond.users += 1;
     } else {
-      process = this.#process(mm, state, device);
+      const process = this.#process(mm, state, device);
       try {
         bond = this.#attach(process, state, device);
       } catch (error) {
@@ -152,7 +150,8 @@ export class Sva {
   /**
    * Undoes one {@link bindDevice}. After the last, the device's transactions under the PASID abort, and none of its faults
    * is waiting for an answer. The device driver has stopped the device's use of the PASID before.
-   * @throws {@link IommuError} `EINVAL` if the bond is not one any more.
+   * @throws {@link IommuError} `EINVAL` if the bond is not one any more; `EBUSY` while another change of the device's group
+   *   is under way, and the bond is as before.
    * @see Linux `iommu_sva_unbind_device`, drivers/iommu/iommu-sva.c
    */
   unbindDevice(handle: SvaBond): void {
@@ -163,12 +162,17 @@ export class Sva {
     bond.users -= 1;
     if (bond.users > 0) return;
     bond.unbinding = true; // others may run while the faults are dealt with
-    if (!this.#sibling(process, bond.device)) this.#iommu.detachDevicePasid(bond.domain, bond.device, bond.pasid);
+    try {
+      this.#detach(process, bond.domain, bond.device);
+    } catch (error) {
+      bond.unbinding = false;
+      bond.users = 1;
+      throw error;
+    }
     process.bonds.delete(bond.device);
     this.#device(bond.device).bonds -= 1;
-    const shared = process.domains.find(({ domain }) => domain === bond.domain)!;
-    shared.users -= 1;
-    if (shared.users === 0) this.#free(process, shared);
+    this.#bondCount -= 1;
+    this.#leave(process, domainOf(process, bond.domain));
     this.#release(process);
   }
 
@@ -186,39 +190,47 @@ export class Sva {
 
   /** The process with one more reference on its PASID. */
   #process(mm: Mm, { minPasid, maxPasid }: SvaDevice, device: Device): BoundProcess {
-    const known = this.#processes.get(mm);
-    if (known !== undefined) {
-      if (known.pasid < minPasid || known.pasid > maxPasid)
-        throw new IommuError(
-          'EOVERFLOW',
-          `${mm.name} has PASID ${known.pasid}, ${device.name} can use ${minPasid} to ${maxPasid}: bind it there first`,
-        );
-      this.#pasids.get(known.pasid);
-      return known;
-    }
-    const process = new BoundProcess(mm, this.#pasids.alloc({ min: minPasid, max: maxPasid }));
-    this.#processes.set(mm, process);
+    let process = this.#processes.get(mm);
+    if (process === undefined) this.#processes.set(mm, (process = new BoundProcess(mm)));
+    if (process.pasid === 0) process.pasid = this.#pasids.alloc({ min: minPasid, max: maxPasid });
+    else if (process.pasid < minPasid || process.pasid > maxPasid)
+      throw new IommuError(
+        'EOVERFLOW',
+        `${mm.name} has PASID ${process.pasid}, ${device.name} can use ${minPasid} to ${maxPasid}: bind it there first`,
+      );
+    else this.#pasids.get(process.pasid);
     return process;
   }
 
   /** Gives that reference back. */
   #release(process: BoundProcess): void {
-    const last = this.#pasids.put(process.pasid);
-    if (last) this.#processes.delete(process.mm);
+    if (this.#pasids.put(process.pasid)) process.pasid = 0;
   }
 
   #attach(process: BoundProcess, state: SvaDevice, device: Device): Bond {
+    const { mm, pasid } = process;
     const sibling = this.#sibling(process, device);
-    if (sibling?.unbinding)
-      throw new IommuError('EBUSY', `${sibling.device.name} is being unbound from ${process.mm.name}`);
-    const shared = sibling
-      ? process.domains.find(({ domain }) => domain === sibling.domain)!
-      : (this.#shareDomain(process, state, device) ?? this.#newDomain(process, state, device));
-    shared.users += 1;
-    const bond = new Bond(process.pasid, device, process.mm, shared.domain);
+    if (sibling?.unbinding) throw new IommuError('EBUSY', `${sibling.device.name} is being unbound from ${mm.name}`);
+    let shared: SvaDomain;
+    if (sibling) {
+      shared = domainOf(process, sibling.domain);
+      shared.users += 1;
+    } else shared = this.#shareDomain(process, state, device) ?? this.#newDomain(process, state, device);
+    if (mm.users === 0) {
+      this.#detach(process, shared.domain, device); // it exited while the driver waited
+      this.#leave(process, shared);
+      throw new IommuError('ESRCH', `${mm.name} has exited`);
+    }
+    const bond = new Bond(pasid, device, mm, shared.domain);
     process.bonds.set(device, bond);
     state.bonds += 1;
+    this.#bondCount += 1;
     return bond;
+  }
+
+  /** Detaches the device, unless another of its group keeps the PASID attached. */
+  #detach(process: BoundProcess, domain: Domain, device: Device): void {
+    if (!this.#sibling(process, device)) this.#iommu.detachDevicePasid(domain, device, process.pasid);
   }
 
   /** The bond of another device of the same group: PASIDs are attached to a group as a whole. */
@@ -232,11 +244,10 @@ export class Sva {
 
   /** Attaches to a domain that another device of this IOMMU brought, if there is one that suits. */
   #shareDomain(process: BoundProcess, { driver }: SvaDevice, device: Device): SvaDomain | undefined {
-    for (const shared of process.domains) {
+    for (const shared of [...process.domains]) {
       if (shared.driver !== driver) continue;
       try {
-        this.#iommu.attachDevicePasid(shared.domain, device, process.pasid);
-        return shared;
+        return this.#join(process, shared, device);
       } catch (error) {
         if (!(error instanceof IommuError && error.code === 'EINVAL')) throw error; // EINVAL: not compatible, try another
       }
@@ -246,27 +257,33 @@ export class Sva {
 
   #newDomain(process: BoundProcess, { driver }: SvaDevice, device: Device): SvaDomain {
     const domain = driver.allocSvaDomain(device, process.mm);
-    const shared: SvaDomain = { domain, driver, users: 0 };
     domain.iopfHandler = (group) => this.handleFault(group, process);
-    let registered = false;
+    const shared: SvaDomain = { domain, driver, users: 0 };
+    process.domains.push(shared);
+    return this.#join(process, shared, device);
+  }
+
+  /** Counts a user first: others may run while the driver attaches, and must not free the domain. */
+  #join(process: BoundProcess, shared: SvaDomain, device: Device): SvaDomain {
+    shared.users += 1;
     try {
-      if (process.domains.length === 0) {
-        process.mm.registerNotifier(process); // after the driver's, which is then the first to hear of an exit
-        registered = true;
-      }
-      this.#iommu.attachDevicePasid(domain, device, process.pasid);
+      process.listen();
+      this.#iommu.attachDevicePasid(shared.domain, device, process.pasid);
     } catch (error) {
-      if (registered) process.mm.unregisterNotifier(process);
-      domain.free();
+      this.#leave(process, shared);
       throw error;
     }
-    process.domains.push(shared);
     return shared;
   }
 
-  #free(process: BoundProcess, shared: SvaDomain): void {
+  #leave(process: BoundProcess, shared: SvaDomain): void {
+    shared.users -= 1;
+    if (shared.users > 0) return;
     process.domains.splice(process.domains.indexOf(shared), 1);
-    if (process.domains.length === 0) process.mm.unregisterNotifier(process);
+    if (process.domains.length === 0) process.stopListening();
     this.#iommu.freeDomain(shared.domain);
   }
 }
+
+const domainOf = (process: BoundProcess, wanted: Domain): SvaDomain =>
+  process.domains.find(({ domain }) => domain === wanted)!;

@@ -31,6 +31,7 @@ export class FakeSvaDomain implements Domain, MmuNotifier {
     if (this.driver.incompatible.has(device.name) && this.attached.length > 0)
       throw new IommuError('EINVAL', 'another format');
     this.attached.push(`${device.name}/${pasid}`);
+    this.driver.whileAttaching?.();
   }
   detachPasid(device: Device, pasid: number): void {
     this.attached.splice(this.attached.indexOf(`${device.name}/${pasid}`), 1);
@@ -58,7 +59,7 @@ export class FakeDriver implements SvaDriver {
   readonly name: string;
   readonly blockedDomain: Domain = plain('blocked');
   readonly identityDomain: Domain = plain('identity');
-  readonly log: string[] = [];
+  log: string[] = [];
   readonly domains: Set<FakeSvaDomain> = new Set();
   readonly responses: [device: string, groupId: number, response: PageResponse][] = [];
   /** Devices whose attach fails, and those that share no domain. */
@@ -67,6 +68,7 @@ export class FakeDriver implements SvaDriver {
   why: string | undefined;
   refuseEnable = false;
   refuseDomain = false;
+  whileAttaching: (() => void) | undefined;
   whileDetaching: (() => void) | undefined;
 
   constructor(name: string) {
