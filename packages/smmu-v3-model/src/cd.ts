@@ -5,6 +5,7 @@
 import { hex } from '@smmu/platform';
 import { CD } from '@smmu/spec';
 import { permissionTable } from './descriptor.ts';
+import { BITS_ASET } from './entryBits.ts';
 import { decodeAddressBits, type ModelFeatures } from './features.ts';
 import { checkEndian, type StreamConfig } from './ste.ts';
 import { hasGranule, maxTxsz, shape, TableRange, TG0_SHIFT, TG1_SHIFT } from './tableRange.ts';
@@ -62,7 +63,7 @@ export function decodeCd(words: Uint32Array, ste: StreamConfig, f: ModelFeatures
   cd.sh1 = CD.SH1.get(words, 0);
   cd.illegal = checkFaultModel(cd, ste, f) || checkFormat(words, f) || readUpdates(cd, words, f);
   if (cd.illegal === '' && cd.asid > 255 && !f.asid16) cd.illegal = `ASID=${cd.asid} with 8-bit ASIDs (IDR0.ASID16)`;
-  if (cd.illegal === '') cd.illegal = readRange(cd.range0, 0, words, ste, f) || readRange(cd.range1, 1, words, ste, f);
+  if (cd.illegal === '') cd.illegal = readRange(cd, 0, words, ste, f) || readRange(cd, 1, words, ste, f);
   if (cd.illegal === '') cd.permissions = permissionTable(cd, ste.world !== WORLD_EL2);
   return cd;
 }
@@ -91,8 +92,9 @@ function readUpdates(cd: ContextConfig, words: Uint32Array, f: ModelFeatures): s
   return '';
 }
 
-function readRange(range: TableRange, half: 0 | 1, words: Uint32Array, ste: StreamConfig, f: ModelFeatures): string {
+function readRange(cd: ContextConfig, half: 0 | 1, words: Uint32Array, ste: StreamConfig, f: ModelFeatures): string {
   const upper = half === 1;
+  const range = upper ? cd.range1 : cd.range0;
   range.tbi = (upper ? CD.TBI1 : CD.TBI0).get(words, 0);
   range.had = f.had && (upper ? CD.HAD1 : CD.HAD0).get(words, 0);
   range.e0pd = f.e0pd && ste.world !== WORLD_EL2 && (upper ? CD.E0PD1 : CD.E0PD0).get(words, 0);
@@ -111,6 +113,8 @@ function readRange(range: TableRange, half: 0 | 1, words: Uint32Array, ste: Stre
   const table = (upper ? CD.TTB1 : CD.TTB0).get(words, 0);
   if (table >= 2 ** Math.min(outputBits, wide ? 52 : 48))
     return `TTB${half} ${hex(table)} beyond the intermediate size of ${outputBits} bits`;
-  shape(range, f, { granuleShift, inputBits: 64 - txsz, outputBits, table, ds, bigEndian: CD.ENDI.get(words, 0) });
+  const bigEndian = CD.ENDI.get(words, 0);
+  shape(range, f, { granuleShift, inputBits: 64 - txsz, outputBits, table, ds, bigEndian, dirty: cd.hd });
+  if (cd.aset) range.pageBits |= BITS_ASET;
   return '';
 }

@@ -67,6 +67,7 @@ export class CommandQueue {
   readonly #target: CommandTarget;
   /** Commands that wait for a CMD_SYNC; the next one is fetched to the place behind them. */
   readonly #commands: Uint32Array = new Uint32Array((DEFERRED_MOST + 1) * COMMAND_WORDS);
+  readonly #run = (): void => this.#task();
   #deferred = 0;
   #posted = false;
   #base = 0;
@@ -93,7 +94,7 @@ export class CommandQueue {
   kick(): void {
     if (this.#posted || !this.#mayRun()) return;
     this.#posted = true;
-    this.#parts.scheduler.post('hardware', () => this.#task(), WAKE_NS);
+    this.#parts.scheduler.post('hardware', this.#run, WAKE_NS);
   }
 
   /** Carries out what was consumed and waits for a CMD_SYNC. */

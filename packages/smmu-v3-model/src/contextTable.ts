@@ -115,7 +115,7 @@ export class ContextTable {
   /** Physical address of a structure: itself, or what stage 2 makes of it. -1 with a fault of class CD. */
   #locate(ste: StreamConfig, address: number): number {
     if (ste.config !== CONFIG_NESTED) return address;
-    if (!this.#stage2.translate(ste, address, FETCH_NEED, true, false)) {
+    if (!this.#stage2.translate(ste, address | 0, (address / 2 ** 32) | 0, FETCH_NEED, true, false)) {
       this.#fault.klass = CLASS_CD;
       return -1;
     }

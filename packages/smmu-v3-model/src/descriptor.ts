@@ -84,9 +84,12 @@ const KEYS = 512;
 export const permissionKey = (lo: number, hi: number, limits: number, clean: boolean): number =>
   ((lo >>> AP_SHIFT) & 3) | (((hi >>> XN_SHIFT) & 3) << 2) | (((limits >>> LIMIT_SHIFT) & 15) << 4) | (clean ? 256 : 0);
 
-/** {@link stage1Permissions} of every leaf under a CD's controls. */
+const tables: (Uint8Array | undefined)[] = [];
+
+/** {@link stage1Permissions} of every leaf under a CD's controls. There are few different ones: they are shared. */
 export function permissionTable(controls: Stage1Controls, twoLevels: boolean): Uint8Array {
-  return Uint8Array.from({ length: KEYS }, (_, key) =>
+  const which = (controls.wxn ? 1 : 0) | (controls.pan ? 2 : 0) | (controls.epan ? 4 : 0) | (twoLevels ? 8 : 0);
+  return (tables[which] ??= Uint8Array.from({ length: KEYS }, (_, key) =>
     stage1Permissions(
       (key & 3) << AP_SHIFT,
       ((key >>> 2) & 3) << XN_SHIFT,
@@ -95,7 +98,7 @@ export function permissionTable(controls: Stage1Controls, twoLevels: boolean): U
       twoLevels,
       key >= 256,
     ),
-  );
+  ));
 }
 
 /** Stage 2 permissions of a leaf: S2AP[0] reads, S2AP[1] writes, XN takes execution away. */
@@ -107,6 +110,19 @@ export function stage2Permissions(lo: number, hi: number, xnx: boolean): number 
   if (xn1 === xn0) permissions |= PERM_EXECUTE_PRIVILEGED;
   return permissions;
 }
+
+const S2AP_SHIFT = S2_LEAF.S2AP0.shift;
+
+/** What of a stage 2 leaf decides its permissions: S2AP in bits 1:0, XN in 3:2. */
+export const stage2PermissionKey = (lo: number, hi: number): number =>
+  ((lo >>> S2AP_SHIFT) & 3) | (((hi >>> XN_SHIFT) & 3) << 2);
+
+/** {@link stage2Permissions} of every leaf. */
+export const stage2PermissionTable = (xnx: boolean): Uint8Array =>
+  Uint8Array.from({ length: 16 }, (_, key) => stage2Permissions((key & 3) << S2AP_SHIFT, (key >>> 2) << XN_SHIFT, xnx));
+
+/** A page that needs no second look has these set, of its lower word. */
+export const D_PLAIN: number = D_VALID | D_TYPE | D_AF;
 
 /** MemAttr of a stage 2 leaf, four bits. */
 export const memAttrOf = (lo: number): number =>

@@ -17,6 +17,7 @@ import {
 } from '@smmu/spec';
 import type { ModelFeatures } from './features.ts';
 import type { GlobalErrors } from './gerror.ts';
+import { lowBits } from './powers.ts';
 import { word } from './registers.ts';
 
 /** Where the wires go. */
@@ -89,6 +90,6 @@ export class Interrupts {
 
   /** Writes a message. Addresses beyond the output size are truncated (§3.4.3). */
   #message(address: number, data: number, abort: number): void {
-    if (!this.#memory.write32(address % 2 ** this.#features.oasBits, data)) this.#errors.activate(abort);
+    if (!this.#memory.write32(lowBits(address, this.#features.oasBits), data)) this.#errors.activate(abort);
   }
 }

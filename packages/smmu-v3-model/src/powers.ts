@@ -14,3 +14,9 @@ export const alignDown = (address: number, shift: number): number =>
 /** The bits of `address` below `shift`. */
 export const lowBits = (address: number, shift: number): number =>
   address - Math.floor(address * INVERSE[shift]!) * POWER[shift]!;
+
+/** The bits below `shift` of an address in two words. */
+export function offsetOf(lo: number, hi: number, shift: number): number {
+  if (shift < 32) return lo & ((1 << shift) - 1);
+  return (lo >>> 0) + (hi & ((1 << (shift - 32)) - 1)) * 2 ** 32;
+}

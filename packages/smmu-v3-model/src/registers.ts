@@ -53,6 +53,8 @@ const TABLE_FIELDS = CR1.fields.TABLE_SH.mask | CR1.fields.TABLE_OC.mask | CR1.f
 
 /** What a word takes and when. */
 interface WordRule {
+  /** Where the word is: page 0 has aliases of the queue indexes in page 1. */
+  readonly at: number;
   /** Bits that software may write. */
   readonly mask: number;
   /** CR0 bits, and IRQ_CTRL bits, that lock it while set or not yet acknowledged as clear. */
@@ -67,8 +69,9 @@ export class RegisterFile implements MmioWindow {
   readonly name = 'smmuv3';
   readonly size: number = WINDOW_BYTES;
   readonly words: Uint32Array = new Uint32Array(WINDOW_BYTES / 4);
-  readonly #rules: Map<number, WordRule> = new Map();
-  readonly #aliases: Map<number, number> = new Map();
+  readonly #rules: WordRule[] = [];
+  /** By word: one more than the index of its rule, 0 if it ignores writes. */
+  readonly #ruleOf: Uint8Array = new Uint8Array(WINDOW_BYTES / 4);
   readonly #effect: WriteEffect;
 
   constructor(features: ModelFeatures, effect: WriteEffect) {
@@ -76,20 +79,22 @@ export class RegisterFile implements MmioWindow {
     this.words.set(idWords(features), 0);
     for (const { offset, value } of idRegisters) this.words[offset / 4] = value ?? 0;
     this.#writable(features);
+    if (!features.page0Queues) return;
     for (const register of [EVENTQ_PROD, EVENTQ_CONS, PRIQ_PROD, PRIQ_CONS])
-      for (const alias of register.aliases) this.#aliases.set(alias, features.page0Queues ? register.offset : -1);
+      for (const alias of register.aliases) this.#ruleOf[alias / 4] = this.#ruleOf[word(register)]!;
   }
 
   /** Unmapped and reserved words read as zero. */
   read32(offset: number): number {
-    const at = this.#aliases.get(offset) ?? offset;
-    return this.words[at >>> 2] ?? 0;
+    const rule = this.#ruleOf[offset >>> 2];
+    return this.words[rule ? this.#rules[rule - 1]!.at >>> 2 : offset >>> 2] ?? 0;
   }
 
   write32(offset: number, value: number): void {
-    const at = this.#aliases.get(offset) ?? offset;
-    const rule = this.#rules.get(at);
-    if (rule === undefined) return;
+    const index = this.#ruleOf[offset >>> 2];
+    if (!index) return;
+    const rule = this.#rules[index - 1]!;
+    const { at } = rule;
     const words = this.words;
     if ((rule.cr0 & (words[word(CR0)]! | words[word(CR0ACK)]!)) !== 0) return;
     if ((rule.irq & (words[word(IRQ_CTRL)]! | words[word(IRQ_CTRLACK)]!)) !== 0) return;
@@ -108,7 +113,7 @@ export class RegisterFile implements MmioWindow {
 
   /** Takes the programmable registers from another file, and the error bits that hardware toggled. */
   adopt(words: Uint32Array): void {
-    for (const [offset, { mask }] of this.#rules) {
+    for (const { at: offset, mask } of this.#rules) {
       const at = offset >>> 2;
       this.words[at] = (this.words[at]! & ~mask) | ((words[at] ?? 0) & mask);
     }
@@ -123,8 +128,10 @@ export class RegisterFile implements MmioWindow {
 
   #writable(f: ModelFeatures): void {
     const allow = (register: Register, cr0 = 0, irq = 0, without = 0): void => {
-      for (let i = 0; i < register.reserved.length; i++)
-        this.#rules.set(register.offset + i * 4, { mask: ~register.reserved[i]! & ~without, cr0, irq });
+      for (let i = 0; i < register.reserved.length; i++) {
+        const at = register.offset + i * 4;
+        this.#ruleOf[at / 4] = this.#rules.push({ at, mask: ~register.reserved[i]! & ~without, cr0, irq });
+      }
     };
     const absent =
       CR0.fields.DPT_WALK_EN.mask |

@@ -186,7 +186,16 @@ function readGeometry(ste: StreamConfig, words: Uint32Array, f: ModelFeatures): 
   const fault = stage2StartFault(f, granuleShift, startLevel, 64 - t0sz, ds);
   if (fault !== undefined) return `S2T0SZ=${t0sz}: ${fault}`;
   const bigEndian = STE.S2ENDI.get(words, 0);
-  shape(ste.range2, f, { granuleShift, inputBits: 64 - t0sz, outputBits: psBits, table, ds, startLevel, bigEndian });
+  shape(ste.range2, f, {
+    granuleShift,
+    inputBits: 64 - t0sz,
+    outputBits: psBits,
+    table,
+    ds,
+    startLevel,
+    bigEndian,
+    dirty: ste.s2Hd,
+  });
   return '';
 }
 

@@ -2,8 +2,14 @@
  * The shape of one translation table: which levels it has, which address bits index them, how wide addresses may be.
  * Worked out once when a CD or STE is read. IHI 0070 §3.4, §5.2, §5.4; Arm DDI 0487 D8.2.
  */
+
+import { S1_LEAF } from '@smmu/spec';
+import { BITS_LEVEL_SHIFT, BITS_TG_SHIFT } from './entryBits.ts';
 import type { Granule, ModelFeatures } from './features.ts';
-import { CLASS_OF_SHIFT } from './tagCache.ts';
+import { CLASS_OF_SHIFT, META_CLASS_SHIFT, PAGE_MASK } from './tagCache.ts';
+
+const D_CONTIGUOUS = S1_LEAF.Contiguous.mask;
+const D_DBM = S1_LEAF.DBM.mask;
 
 /** How a descriptor holds output address bits [51:48]. */
 export const LAYOUT_48 = 0;
@@ -51,6 +57,16 @@ export class TableRange {
   /** CMD_TLBI_*.TG that names this granule. */
   tlbiTg = 1;
   bigEndian = false;
+  /** Upper-word bits of a page descriptor that call for a second look: too large an address, a run, a dirty modifier. */
+  odd = 0;
+  /** No page can be read without a second look. */
+  allOdd = true;
+  /** For the last level: what of `page` names a page, and a last table; their classes in place; IOTLB bits of a page. */
+  pageMask = 0;
+  pointerMask = 0;
+  pageMeta = 0;
+  pointerMeta = 0;
+  pageBits = 0;
   /** Stage 1: top byte ignored, hierarchical permissions off, unprivileged access faults. */
   tbi = false;
   had = false;
@@ -66,6 +82,8 @@ export interface RangeShape {
   /** Stage 2 names its first level; stage 1 derives it from the input size. */
   readonly startLevel?: number;
   readonly bigEndian: boolean;
+  /** Hardware keeps the dirty state. */
+  readonly dirty: boolean;
 }
 
 /** Sets up everything in `range` that follows from a table's size and place. */
@@ -93,6 +111,16 @@ export function shape(range: TableRange, f: ModelFeatures, given: RangeShape): v
   range.contiguousShift = f.contiguous ? CONTIGUOUS_SHIFT[granuleShift]! : [0, 0, 0, 0];
   range.tlbiTg = TLBI_TG_OF_SHIFT[granuleShift]!;
   range.bigEndian = given.bigEndian;
+  const pointerClass = CLASS_OF_SHIFT[granuleShift + stride]!;
+  range.pageMask = PAGE_MASK[range.pageClass]!;
+  range.pointerMask = PAGE_MASK[pointerClass]!;
+  range.pageMeta = range.pageClass << META_CLASS_SHIFT;
+  range.pointerMeta = pointerClass << META_CLASS_SHIFT;
+  range.pageBits = (4 << BITS_LEVEL_SHIFT) | (range.tlbiTg << BITS_TG_SHIFT);
+  // An address in a plain 48-bit layout is too large if a bit above the output size is set.
+  const tooLarge = outputBits >= 48 ? 0 : 0xffff & (-1 << (outputBits - 32));
+  range.odd = tooLarge | (f.contiguous ? D_CONTIGUOUS : 0) | (given.dirty ? D_DBM : 0);
+  range.allOdd = wide || given.bigEndian || startLevel === 3;
 }
 
 /** Granule shift by encoding: CD.TG0 and STE.S2TG; 0 is reserved. */

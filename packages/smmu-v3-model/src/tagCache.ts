@@ -35,6 +35,9 @@ const META_VALID = 1 << 31;
 /** Frame bits [39:32] lie in `bits`, whose other bits are the owner's. */
 export const FRAME_HI_SHIFT = 12;
 const FRAME_HI: number = 0xff << FRAME_HI_SHIFT;
+/** The part of an address that an entry keeps in its bits, from the address's upper word; and the rest, as a frame. */
+export const frameHi = (hi: number): number => hi & FRAME_HI;
+export const frameLo = (lo: number, hi: number): number => (lo >>> 12) | (hi << 20);
 
 /** Whether an invalidation covers the entry with that handle. */
 export type EntryFilter = (handle: number) => boolean;
@@ -113,7 +116,8 @@ export class TagCache {
 
   /**
    * Puts an entry in, over one with the same tag or else over the set's next victim. Returns its handle.
-   * @param frame - 4 KiB frame number.
+   * @param bits - The owner's, and {@link frameHi} of the frame.
+   * @param frame - {@link frameLo} of the address that the entry leads to.
    */
   insert(page: number, meta: number, bits: number, frame: number): number {
     const tags = this.tags;
@@ -131,9 +135,9 @@ export class TagCache {
     const before = tags[handle + 4]!;
     tags[handle] = page;
     tags[handle + 4] = meta;
-    tags[handle + 8] = frame | 0;
+    tags[handle + 8] = frame;
     const old = tags[handle + 12]!;
-    tags[handle + 12] = (bits & ~FRAME_HI) | ((frame * 2 ** -32) << FRAME_HI_SHIFT);
+    tags[handle + 12] = bits;
     // Kind and number mostly stay what they were: only a change has to be counted.
     if (((before ^ meta) & COUNTED) !== 0 || ((old ^ bits) & this.#flag) !== 0) this.#count(before, old, meta, bits);
     return handle;
@@ -144,8 +148,17 @@ export class TagCache {
     return ((handle >>> 4) << 2) | (handle & 3);
   }
 
-  frameOf(handle: number): number {
-    return (this.tags[handle + 8]! >>> 0) + ((this.tags[handle + 12]! & FRAME_HI) >>> FRAME_HI_SHIFT) * 2 ** 32;
+  /** An address in the entry's page: its upper word, and its lower one given the bits inside the page. */
+  hiOf(handle: number): number {
+    return (this.tags[handle + 8]! >>> 20) | (this.tags[handle + 12]! & FRAME_HI);
+  }
+  loOf(handle: number, offset: number): number {
+    return (this.tags[handle + 8]! << 12) | offset;
+  }
+
+  /** The entry's first byte. */
+  baseOf(handle: number): number {
+    return this.hiOf(handle) * 2 ** 32 + (this.loOf(handle, 0) >>> 0);
   }
 
   shiftOf(handle: number): number {

@@ -9,12 +9,13 @@ import { type ContextTable, INDEX_BYPASS, INDEX_FAULT } from './contextTable.ts'
 import { BITS_NESTED, BITS_S1_CLEAN, BITS_S2_CLEAN, BITS_S2_SHIFT, NEEDS, PERM_WRITE } from './entryBits.ts';
 import { ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_WRITE, type Fault } from './fault.ts';
 import type { ModelFeatures } from './features.ts';
+import { offsetOf } from './powers.ts';
 import type { Stage2 } from './stage2.ts';
 import type { StreamConfig } from './ste.ts';
 import type { StreamTable } from './streamTable.ts';
 import { fitsTag, META_TOP_SHIFT, type TagCache, topOf } from './tagCache.ts';
 import { type TagNumbers, WORLD_EL2 } from './tagNumbers.ts';
-import { offsetOf, type Stage1 } from './walk.ts';
+import type { Stage1 } from './walk.ts';
 import type { WalkStats } from './walkStats.ts';
 
 /** Context cache: direct mapped, a power of two. */
@@ -94,7 +95,7 @@ export class Translator {
       const bits = iotlb.tags[handle + 12]!;
       if ((bits & (bits >>> BITS_S2_SHIFT) & NEEDS[access]!) !== 0) {
         this.hits++;
-        this.pa = iotlb.frameOf(handle) * 4096 + (lo & context.offsetMask);
+        this.pa = iotlb.hiOf(handle) * 2 ** 32 + (iotlb.loOf(handle, lo & context.offsetMask) >>> 0);
         return true;
       }
     }
@@ -175,7 +176,7 @@ export class Translator {
       return false;
     }
     const walks = this.#walkStats.walks;
-    const done = this.#stage2.translate(context.ste, ipa, NEEDS[access & 7]!, true, true);
+    const done = this.#stage2.translate(context.ste, lo, hi, NEEDS[access & 7]!, true, true);
     if (this.#walkStats.walks === walks) this.hits++;
     else this.misses++;
     this.pa = this.#stage2.pa;
@@ -212,7 +213,7 @@ export class Translator {
       const need = NEEDS[access & 7]!;
       if ((bits & (bits >>> BITS_S2_SHIFT) & need) !== 0) {
         this.hits++;
-        this.pa = iotlb.frameOf(handle) * 4096 + offsetOf(lo, hi, iotlb.shiftOf(handle));
+        this.pa = iotlb.baseOf(handle) + offsetOf(lo, hi, iotlb.shiftOf(handle));
         return true;
       }
       if (!this.#mayBecomeWritable(bits, need)) {

@@ -17,6 +17,7 @@ import {
   D_AP_READ_ONLY,
   D_CONTIGUOUS,
   D_NG,
+  D_PLAIN,
   D_TYPE,
   D_VALID,
   isStage1Clean,
@@ -41,11 +42,13 @@ import {
   PERM_WRITE,
 } from './entryBits.ts';
 import { CLASS_TT, type Fault } from './fault.ts';
-import { alignDown } from './powers.ts';
+import { alignDown, offsetOf } from './powers.ts';
 import { INVALID_AT, type Stage2, UPDATE_TRIES } from './stage2.ts';
 import { LAYOUT_DS, type TableRange } from './tableRange.ts';
 import {
   CLASS_OF_SHIFT,
+  frameHi,
+  frameLo,
   META_CLASS_SHIFT,
   META_GLOBAL,
   META_TOP_SHIFT,
@@ -56,6 +59,11 @@ import {
 } from './tagCache.ts';
 import { deepest, keepPointer, POINTER_LEVEL } from './walkCache.ts';
 import type { WalkStats } from './walkStats.ts';
+
+/** What #lastLevel answers. */
+const FAULT = 0;
+const FOUND = 1;
+const LOOK_AGAIN = 2;
 
 /** A stage 1 descriptor update is a privileged data write at stage 2. */
 const UPDATE_NEED = 0b010000;
@@ -114,6 +122,67 @@ export class Stage1 {
     this.#stats.walks++;
     this.#lo = lo;
     this.#hi = hi;
+    if (!range.allOdd) {
+      const pointer = this.#walkCache.find(
+        frameLo(lo, hi) & range.pointerMask,
+        context.number | (topOf(hi) << META_TOP_SHIFT) | range.pointerMeta,
+      );
+      if (pointer >= 0) {
+        const verdict = this.#lastLevel(context, range, pointer, access);
+        if (verdict !== LOOK_AGAIN) return verdict === FOUND;
+      }
+    }
+    return this.#walk(context, range, lo, hi, access);
+  }
+
+  /**
+   * The last table's pointer is mostly known, and the page mostly plain: then one descriptor is all there is to read.
+   * Anything out of the ordinary is {@link LOOK_AGAIN}, and the whole walk looks at it.
+   */
+  #lastLevel(context: Context, range: TableRange, pointer: number, access: number): number {
+    const lo = this.#lo;
+    const hi = this.#hi;
+    const walkCache = this.#walkCache;
+    const memory = this.#memory;
+    const granuleShift = range.granuleShift;
+    const index = ((lo >>> granuleShift) | (hi << (32 - granuleShift))) & range.mask;
+    let at = walkCache.baseOf(pointer) + index * 8;
+    if (context.nested) {
+      if (!this.#locate(context, walkCache.loOf(pointer, index * 8), walkCache.hiOf(pointer), FETCH_NEED)) return FAULT;
+      at = this.#stage2.pa;
+    }
+    if (!memory.read64(at)) return LOOK_AGAIN;
+    const dlo = memory.lo | 0;
+    const dhi = memory.hi | 0;
+    if ((dlo & D_PLAIN) !== D_PLAIN || (dhi & range.odd) !== 0) return LOOK_AGAIN;
+    this.#stats.reads++;
+    const cd = context.cd!;
+    const need = NEEDS[access & 7]!;
+    const permissions = cd.permissions[permissionKey(dlo, dhi, walkCache.tags[pointer + 12]!, false)]!;
+    const type = mairByte(cd, S1_LEAF.AttrIndx.of(dlo));
+    const ipaLo = (dlo & (-1 << granuleShift)) | (lo & ~(-1 << granuleShift));
+    const granted = (permissions & need) !== 0;
+    this.shift = granuleShift;
+    if (context.nested) {
+      if (!granted) return LOOK_AGAIN;
+      this.bits = permissions | range.pageBits;
+      return this.#nest(context, dlo, ipaLo, dhi & 0xffff, need, type, shareabilityOf(dlo)) ? FOUND : FAULT;
+    }
+    this.ipa = this.pa = (dhi & 0xffff) * 2 ** 32 + (ipaLo >>> 0);
+    this.bits = permissions | BITS_S2_ALL | range.pageBits | (dhi & 0xf000);
+    this.attributes = attributesOf(type, shareabilityOf(dlo));
+    const iotlb = this.#iotlb;
+    const meta =
+      (topOf(hi) << META_TOP_SHIFT) |
+      range.pageMeta |
+      ((dlo & D_NG) !== 0 || !context.twoRanges ? context.number : context.globalNumber | META_GLOBAL | context.aset);
+    const handle = iotlb.insert(frameLo(lo, hi) & range.pageMask, meta, this.bits, frameLo(dlo, dhi) & range.pageMask);
+    iotlb.attributes[iotlb.indexOf(handle)] = this.attributes;
+    return granted ? FOUND : LOOK_AGAIN;
+  }
+
+  #walk(context: Context, range: TableRange, lo: number, hi: number, access: number): boolean {
+    const cd = context.cd!;
     const memory = this.#memory;
     const page = (lo >>> 12) | (hi << 20);
     let level = range.startLevel;
@@ -129,13 +198,13 @@ export class Stage1 {
       limits = bits & LIMITS;
       shift = range.granuleShift + (3 - level) * range.stride;
       mask = range.mask;
-      table = this.#walkCache.frameOf(cached) * 4096;
+      table = this.#walkCache.baseOf(cached);
     }
     for (;;) {
       const index = (shift < 32 ? (lo >>> shift) | (hi << (32 - shift)) : hi >>> (shift - 32)) & mask;
       let at = table + index * 8;
       if (context.nested) {
-        if (!this.#locate(context, at, FETCH_NEED)) return false;
+        if (!this.#locate(context, at | 0, (at * 2 ** -32) | 0, FETCH_NEED)) return false;
         at = this.#stage2.pa;
       }
       if (!memory.read64(at)) return this.#abort(at);
@@ -155,7 +224,8 @@ export class Stage1 {
       const next = outputAddress(range, dlo, dhi, range.granuleShift);
       if (next >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, 'next table beyond the output size');
       if (cd.haft && (dlo & D_AF) === 0) {
-        if (context.nested && !this.#locate(context, table + index * 8, UPDATE_NEED)) return false;
+        const place = table + index * 8;
+        if (context.nested && !this.#locate(context, place | 0, (place * 2 ** -32) | 0, UPDATE_NEED)) return false;
         if (!this.#swap(range, at, dlo, dhi, dlo | D_AF)) {
           if (this.#aborted) return this.#abort(at);
           if (++tries < UPDATE_TRIES) continue; // software changed it meanwhile: look again
@@ -203,7 +273,7 @@ export class Stage1 {
         } else permissions &= ~PERM_WRITE;
       }
       if (wantLo !== dlo) {
-        if (context.nested && !this.#locate(context, atIpa, UPDATE_NEED)) return false;
+        if (context.nested && !this.#locate(context, atIpa | 0, (atIpa * 2 ** -32) | 0, UPDATE_NEED)) return false;
         if (!this.#swap(range, at, dlo, dhi, wantLo)) {
           if (this.#aborted) return this.#abort(at);
           dlo = range.bigEndian ? swap(this.#memory.hi) : this.#memory.lo | 0;
@@ -247,39 +317,51 @@ export class Stage1 {
     const type = mairByte(cd, S1_LEAF.AttrIndx.of(dlo));
     const share = range.layout === LAYOUT_DS ? (range === cd.range1 ? cd.sh1 : cd.sh0) : shareabilityOf(dlo);
     const ipa = base + offsetOf(this.#lo, this.#hi, shift);
-    this.ipa = ipa;
     this.shift = shift;
+    this.bits = bits;
     if (context.nested) {
       if ((bits & need) === 0) return this.#refuse(EVENT.F_PERMISSION, 'AP, XN, PAN or WXN');
-      return this.#nest(context, dlo, bits, need, type, share);
+      return this.#nest(context, dlo, ipa | 0, (ipa * 2 ** -32) | 0, need, type, share);
     }
-    this.pa = ipa;
-    this.bits = bits | BITS_S2_ALL;
+    const baseHi = (base * 2 ** -32) | 0;
+    this.ipa = this.pa = ipa;
+    this.bits = bits | BITS_S2_ALL | frameHi(baseHi);
     this.attributes = attributesOf(type, share);
-    this.#keep(context, dlo, base);
+    this.#keep(context, dlo, frameLo(base | 0, baseHi));
     return (bits & need) !== 0 || this.#refuse(EVENT.F_PERMISSION, 'AP, XN, PAN or WXN');
   }
 
-  /** Takes the result of stage 1 through stage 2 and keeps both in one. */
-  #nest(context: Context, dlo: number, bits: number, need: number, type: number, share: number): boolean {
+  /** Takes the result of stage 1, whose bits and size are set, through stage 2, and keeps both in one. */
+  #nest(
+    context: Context,
+    dlo: number,
+    ipaLo: number,
+    ipaHi: number,
+    need: number,
+    type: number,
+    share: number,
+  ): boolean {
     const stage2 = this.#stage2;
-    const { ipa } = this;
-    if (!stage2.translate(context.ste, ipa, need, false, true)) return false;
+    const ipa = ipaHi * 2 ** 32 + (ipaLo >>> 0);
+    this.ipa = ipa;
+    if (!stage2.translate(context.ste, ipaLo, ipaHi, need, false, true)) return false;
     const combined = combineAttributes(type, stage2.attributes & 15, context.ste.s2Fwb);
-    bits |= (stage2.bits & (BITS_S2_ALL | BITS_S2_CLEAN | BITS_S2_DEVICE)) | BITS_NESTED;
+    let bits = this.bits | (stage2.bits & (BITS_S2_ALL | BITS_S2_CLEAN | BITS_S2_DEVICE)) | BITS_NESTED;
     if (stage2.shift < this.shift) {
       bits |= BITS_FRAGMENT;
       this.shift = stage2.shift;
     }
     this.pa = stage2.pa;
-    this.bits = bits;
     this.attributes = attributesOf(combined, combineShareability(combined, share, stage2.attributes >>> 8));
-    const handle = this.#keep(context, dlo, alignDown(stage2.pa, this.shift));
+    const base = alignDown(stage2.pa, this.shift);
+    const baseHi = (base * 2 ** -32) | 0;
+    this.bits = bits | frameHi(baseHi);
+    const handle = this.#keep(context, dlo, frameLo(base | 0, baseHi));
     this.#iotlb.ipas[this.#iotlb.indexOf(handle)] = alignDown(ipa, this.shift);
     return true;
   }
 
-  #keep(context: Context, dlo: number, base: number): number {
+  #keep(context: Context, dlo: number, frame: number): number {
     const iotlb = this.#iotlb;
     const hi = this.#hi;
     const size = CLASS_OF_SHIFT[this.shift]!;
@@ -288,18 +370,18 @@ export class Stage1 {
       ((topOf(hi) & TOP_MASK[size]!) << META_TOP_SHIFT) |
       (size << META_CLASS_SHIFT) |
       (global ? context.globalNumber | META_GLOBAL | context.aset : context.number);
-    const handle = iotlb.insert(((this.#lo >>> 12) | (hi << 20)) & PAGE_MASK[size]!, meta, this.bits, base * 2 ** -12);
+    const handle = iotlb.insert(frameLo(this.#lo, hi) & PAGE_MASK[size]!, meta, this.bits, frame);
     iotlb.attributes[iotlb.indexOf(handle)] = this.attributes;
     return handle;
   }
 
   /** Stage 2 for a descriptor of stage 1: a fault is of class TT. */
-  #locate(context: Context, ipa: number, need: number): boolean {
+  #locate(context: Context, lo: number, hi: number, need: number): boolean {
     const stage2 = this.#stage2;
     const fault = this.#fault;
-    if (stage2.translate(context.ste, ipa, need, true, true)) {
+    if (stage2.translate(context.ste, lo, hi, need, true, true)) {
       if (!context.ste.s2Ptw || (stage2.bits & BITS_S2_DEVICE) === 0) return true;
-      fault.setStage2(EVENT.F_PERMISSION, ipa, 'S2PTW=1 and stage 2 maps the table as Device');
+      fault.setStage2(EVENT.F_PERMISSION, hi * 2 ** 32 + (lo >>> 0), 'S2PTW=1 and stage 2 maps the table as Device');
     }
     fault.klass = CLASS_TT;
     fault.tableRead = need === FETCH_NEED;
@@ -333,12 +415,6 @@ export class Stage1 {
 
 const mairByte = (cd: ContextConfig, index: number): number =>
   ((index >= 4 ? cd.mairHi : cd.mairLo) >>> ((index & 3) * 8)) & 0xff;
-
-/** The address's bits below `shift`. */
-export function offsetOf(lo: number, hi: number, shift: number): number {
-  if (shift < 32) return lo & ((1 << shift) - 1);
-  return (lo >>> 0) + (hi & ((1 << (shift - 32)) - 1)) * 2 ** 32;
-}
 
 /** Whether all address bits from `bits` up equal bit 55: all clear in the lower half, all set in the upper. */
 export function inRange(lo: number, hi: number, bits: number, upper: boolean): boolean {

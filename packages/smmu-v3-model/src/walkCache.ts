@@ -3,7 +3,16 @@
  * invalidations with Leaf=0 only.
  */
 import type { TableRange } from './tableRange.ts';
-import { CLASS_OF_SHIFT, META_CLASS_SHIFT, META_TOP_SHIFT, PAGE_MASK, type TagCache, TOP_MASK } from './tagCache.ts';
+import {
+  CLASS_OF_SHIFT,
+  frameHi,
+  frameLo,
+  META_CLASS_SHIFT,
+  META_TOP_SHIFT,
+  PAGE_MASK,
+  type TagCache,
+  TOP_MASK,
+} from './tagCache.ts';
 
 /** In an entry's bits: the level of the table that it points to. The upper bits are what tables above took away. */
 export const POINTER_LEVEL = 3;
@@ -38,5 +47,6 @@ export function keepPointer(
 ): void {
   const size = CLASS_OF_SHIFT[shift]!;
   const meta = number | ((top & TOP_MASK[size]!) << META_TOP_SHIFT) | (size << META_CLASS_SHIFT);
-  cache.insert(page & PAGE_MASK[size]!, meta, bits, table * 2 ** -12);
+  const hi = (table * 2 ** -32) | 0;
+  cache.insert(page & PAGE_MASK[size]!, meta, bits | frameHi(hi), frameLo(table | 0, hi));
 }
