@@ -36,11 +36,11 @@ export interface IoasidOptions {
 }
 
 // The state of one ID. Nothing set: free, or taken by nobody we know of.
-const REFERENCES = 2 ** 27 - 1;
-const HAS_DATA = 1 << 27;
-const IN_SET = 1 << 28;
-const KEEP_BACK = 1 << 29; // goes into quarantine with its last reference
-const WAITING = 1 << 30; // is in quarantine
+const REFERENCES = 2 ** 24 - 1;
+const HAS_DATA = 1 << 24;
+const IN_SET = 1 << 25;
+const KEEP_BACK = 1 << 26; // goes into quarantine with its last reference
+const WAITING = 1 << 27; // is in quarantine
 
 // Private data lives in pages: one array that grows is copied again and again, and is one the collector must walk whole.
 const DATA_SHIFT = 12;
@@ -122,7 +122,7 @@ export class IoasidAllocator<Data = unknown> {
 
   /**
    * Takes one more reference (Linux `ioasid_get`).
-   * @throws {@link IommuError} `ENOENT` if the ID is not in use; `EOVERFLOW` at 2^27 − 1 references.
+   * @throws {@link IommuError} `ENOENT` if the ID is not in use; `EOVERFLOW` at 2^24 − 1 references.
    */
   get(id: number): void {
     const state = this.#inUse(id);
