@@ -106,6 +106,23 @@ export class Invalidator {
     if (!span.leaf) this.#pointers(this.#walks1, world, vmid, asid, span);
   }
 
+  /**
+   * One address of one ASID, and what is global: the invalidation of every day. Same as {@link address} with a span of
+   * no bytes, without the span.
+   * @returns false if that takes more than looking the address up.
+   */
+  page(world: number, vmid: number, asid: number, page: number, top: number, leaf: boolean): boolean {
+    const leaves = this.#iotlb;
+    if (this.vmidMask !== 0xffff || leaves.flagged !== 0) return false;
+    const number = this.#numbers.find(world, asid, vmid);
+    const pointers = leaf ? 0 : this.#walks1.present;
+    if (((leaves.present | pointers) & GLOBAL_KINDS) !== 0) return false;
+    if (number < 0) return true;
+    for (let rest = leaves.present; rest !== 0; rest &= rest - 1) dropSize(leaves, page, top, lowestBit(rest), number);
+    for (let rest = pointers; rest !== 0; rest &= rest - 1) dropSize(this.#walks1, page, top, lowestBit(rest), number);
+    return true;
+  }
+
   /** CMD_TLBI_S2_IPA: stage 2 alone. */
   ipa(vmid: number, span: Span): void {
     this.#leaves(WORLD_S2, vmid, 0, span);
@@ -198,6 +215,15 @@ export class Invalidator {
     if (numbers.worldOf(number) !== world || ((numbers.vmidOf(number) ^ vmid) & this.vmidMask) !== 0) return false;
     return asid === ANY_ASID || (meta & META_GLOBAL) !== 0 || numbers.asidOf(number) === asid;
   }
+}
+
+const GLOBAL_KINDS = 0xffff << 16;
+
+/** Drops the entry of one size and tag number that holds an address. */
+function dropSize(cache: TagCache, page: number, top: number, size: number, number: number): void {
+  const meta = number | ((top & TOP_MASK[size]!) << META_TOP_SHIFT) | (size << META_CLASS_SHIFT);
+  const handle = cache.find(page & PAGE_MASK[size]!, meta);
+  if (handle >= 0) cache.remove(handle);
 }
 
 /** Address bits below a table pointer's reach, nearest the leaf first, by granule. */
