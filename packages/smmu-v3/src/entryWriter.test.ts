@@ -1,7 +1,7 @@
 import { coherentDma, NonCoherentDma, type Pa, SystemMemory } from '@smmu/platform';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fakeBoard, RAM_BASE, RAM_BYTES } from '../test/fakeSmmu.ts';
+import { fakeBoard, RAM_BASE } from '../test/fakeSmmu.ts';
 import { cdKind, makeReleasedCd, makeStage1Cd, makeSvaCd } from './cd.ts';
 import { ENTRY_WORDS, type EntryKind, EntryWriter } from './entryWriter.ts';
 import {
@@ -59,7 +59,13 @@ function entryAt(memory: SystemMemory): Uint32Array {
   return memory.words.subarray(at, at + ENTRY_WORDS);
 }
 const put = (memory: SystemMemory, entry: Uint32Array): void => entryAt(memory).set(entry);
-const newMemory = () => new SystemMemory([{ base: RAM_BASE, size: RAM_BYTES }]);
+const arena = new SystemMemory([{ base: RAM_BASE, size: 2 ** 21 }]);
+/** The one entry of all tests, empty: taking memory anew for each pair would be most of the work. */
+const newMemory = (): SystemMemory => {
+  arena.observer = null;
+  arena.zero(ENTRY, 64);
+  return arena;
+};
 
 // The entries of the kernel's tests.
 const CDTAB = 0xf0f0_f0f0_f0c0;

@@ -15,9 +15,10 @@ import type { Master } from './master.ts';
 import type { GranuleShift } from './probe.ts';
 import { makeStage2Ste } from './ste.ts';
 
-/** Input address bits of stage 1 tables: more would need the 52-bit formats. */
+/** Input address bits of stage 1 tables: as many as any SMMU has. */
 const STAGE1_IAS_BITS = 48;
-const PLAIN_FORMAT_BITS = 48;
+/** Address bits of tables with 4 KiB and 16 KiB pages outside the 52-bit layout. */
+const PLAIN_BITS = 48;
 
 /** What a paging domain is made with. */
 export interface PagingDomainOptions {
@@ -46,8 +47,9 @@ export class PagingDomain extends TranslatingDomain implements AsidDomain {
     const { features } = smmu;
     this.type = type;
     this.stage = stage === 1 ? 'stage1' : 'stage2';
-    const oasBits = granuleShift === 16 ? features.oasBits : Math.min(features.oasBits, PLAIN_FORMAT_BITS);
-    const iasBits = this.stage === 'stage1' ? STAGE1_IAS_BITS : Math.min(oasBits, PLAIN_FORMAT_BITS);
+    const wide = granuleShift === 16 || features.ds;
+    const oasBits = wide ? features.oasBits : Math.min(features.oasBits, PLAIN_BITS);
+    const iasBits = this.stage === 'stage1' ? STAGE1_IAS_BITS : oasBits;
     this.#range = { start: 0, last: 0, granuleBytes: 2 ** granuleShift, tableShift: granuleShift, leaf: true };
     this.table = allocPgtable({
       pages: smmu.pages,

@@ -73,6 +73,15 @@ describe('stream table entries as the kernel writes them', () => {
   });
 });
 
+it('stage 2 in the 52-bit layout: S2SL0_2 is bit 194, S2DS bit 195', () => {
+  const stage2 = {
+    vttbr: 0x1000,
+    vtcr: { tsz: 12, sl: 0, sl2: true, ds: true, tg: 0, sh: 3, orgn: 1, irgn: 1, ps: 6 },
+  };
+  const options = { stage2, vmid: 1, ats: false, stall: false, attrTypesOverride: false };
+  expect(dwords((t) => makeStage2Ste(t, options))[3]).toBe('100c');
+});
+
 describe('what a stream table entry uses', () => {
   const used = (entry: Uint32Array) => {
     const bits = newSte();
@@ -94,7 +103,7 @@ describe('what a stream table entry uses', () => {
     expect(d0).toBe('f8ffffffffffffff');
     expect(d1).toBe('3000fa0800ff');
     expect(d2).toBe('65fffff0000ffff');
-    expect(d3).toBe('fffffffffffff0');
+    expect(d3).toBe('fffffffffffffc');
   });
 });
 

@@ -86,6 +86,10 @@ export interface Stage2Config {
   readonly vtcr: {
     readonly tsz: number;
     readonly sl: number;
+    /** Third bit of the start level; only with {@link ds}. */
+    readonly sl2?: boolean;
+    /** 52-bit layout with a 4 KiB or 16 KiB granule. */
+    readonly ds?: boolean;
     readonly tg: number;
     readonly sh: number;
     readonly orgn: number;
@@ -123,6 +127,8 @@ export function makeStage2Ste(target: Uint32Array, options: Stage2Ste): void {
   STE.S2PTW.set(target, 0, true);
   STE.S2S.set(target, 0, options.stall);
   STE.S2R.set(target, 0, true);
+  STE.S2SL0_2.set(target, 0, vtcr.sl2 ?? false);
+  STE.S2DS.set(target, 0, vtcr.ds ?? false);
   STE.S2TTB.set(target, 0, vttbr);
 }
 
@@ -185,6 +191,8 @@ const STAGE2_FIELDS = [
   STE.S2PTW,
   STE.S2S,
   STE.S2R,
+  STE.S2SL0_2,
+  STE.S2DS,
   STE.S2TTB,
 ];
 
