@@ -6,7 +6,7 @@ import { SVA_IOPF, Sva } from './index.ts';
 
 it('runs the example of the README', () => {
   const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
-  const example = /```ts\n([\s\S]*?)```/.exec(readme)![1]!.replace(/^import .*$/m, '');
+  const example = /```ts fragment\n([\s\S]*?)```/.exec(readme)![1]!.replace(/^import .*$/m, '');
   const board = new Board();
   const { iommu, pasids } = board;
   const names = { Sva, SVA_IOPF, iommu, pasids, mm: board.mmu.createProcess('p'), device: board.device('a0') };
