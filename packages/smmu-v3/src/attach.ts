@@ -92,7 +92,9 @@ export class Attacher {
       throw new IommuError('EBUSY', `${device.name} has ${master.pasids.size} PASIDs attached, which need stage 1`);
     const table = domain.stage === 'stage1' ? this.#prepareCd(master, 0) : master.cdTable;
 
-    const ats = master.ats !== undefined && (translating !== undefined || master.pasids.size > 0);
+    // Stage 2 that stalls forbids full ATS (§5.2.2).
+    const forbidden = domain.stage === 'stage2' && master.stall;
+    const ats = master.ats !== undefined && !forbidden && (translating !== undefined || master.pasids.size > 0);
     this.#disableAts(master, ats);
     if (translating !== undefined) {
       this.#join(translating, master, 0, ats);

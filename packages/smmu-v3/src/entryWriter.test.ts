@@ -203,14 +203,18 @@ function sameInUse(
   );
 }
 
-const traits: Traits[] = [{}, { ats: true }, { stall: true }, { ats: true, e2h: true }, { cdtab: OTHER_CDTAB }];
+const booleans = [false, true];
+/** Every combination of what a device and its table can be. */
+const traits: readonly Traits[] = booleans.flatMap((ats) =>
+  booleans.flatMap((stall) => [CDTAB, OTHER_CDTAB].map((cdtab) => ({ ats, stall, cdtab }))),
+);
 const STES: readonly Uint32Array[] = [
   newSte(),
   abortSte,
   bypassSte,
   ...[S1DSS_TERMINATE, S1DSS_BYPASS, S1DSS_SSID0].flatMap((s1dss) => traits.map((t) => cdtableSte(s1dss, t))),
-  ...traits.slice(0, 3).map((t) => stage2Ste(t)),
-  stage2Ste({}, 0x8_0000_0000),
+  cdtableSte(S1DSS_SSID0, { e2h: true }),
+  ...traits.flatMap((t) => (t.cdtab === CDTAB ? [stage2Ste(t), stage2Ste(t, 0x8_0000_0000)] : [])),
   ...[S1DSS_BYPASS, S1DSS_SSID0].flatMap((s1dss) => traits.map((t) => nestedSte(s1dss, t))),
 ];
 const CDS: readonly Uint32Array[] = [

@@ -800,6 +800,14 @@ describe('ATS and PRI', () => {
     domain.detachPasid!(endpoint, 5);
     expect([ste(board, smmu, 8).eats, calls.at(-1)]).toEqual([0, 'ats off']);
   });
+  it('stage 2 that stalls forbids it (§5.2.2: S2S=1 with EATS=1 is illegal)', () => {
+    const { calls, endpoint } = ports();
+    const stalling = { ...endpoint, canStall: true };
+    const { iommu, board, smmu } = make({ pagingStage: 2 }, ats());
+    iommu.probeDevice(stalling);
+    expect(ste(board, smmu, 8)).toMatchObject({ config: 6, eats: 0 });
+    expect(calls).toEqual(['pasid']);
+  });
   it('a function that refuses works without', () => {
     const { endpoint } = ports({ ats: true });
     const { iommu, board } = make({}, ats());
