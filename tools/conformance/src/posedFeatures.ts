@@ -101,6 +101,6 @@ export function offers(f: ModelFeatures, needs: readonly Need[]): boolean {
 /** The ID words of QEMU 10.0 in its three shapes, for runs without a QEMU. */
 export const QEMU_10_ID: Readonly<Record<'nested' | 'stage1' | 'stage2', IdWords>> = {
   nested: [0x0d44101b, 0x02730010, 0, 0x1414, 0, 0x74, 0, 1],
-  stage1: [0x0d44101a, 0x02730010, 0, 0x1414, 0, 0x74, 0, 1],
+  stage1: [0x0d44101a, 0x02730010, 0, 0x1404, 0, 0x74, 0, 1],
   stage2: [0x0d441019, 0x02730010, 0, 0x1414, 0, 0x74, 0, 1],
 };

@@ -1,4 +1,5 @@
 /** The PCIe side of QEMU's `virt` board: `edu` devices as bus masters, each with a StreamID of its own. */
+import { writeSync } from 'node:fs';
 import { MOST_TOKENS, RAM_BASE, RAM_BYTES, STREAMS, tokenOf } from '../scenario.ts';
 import { numberOf, type Qtest } from './qtest.ts';
 
@@ -19,6 +20,8 @@ const EDU_WRITE = 3;
 const TOKENS_AT: number = EDU_BUFFER + 2048;
 /** A page of RAM that only this file uses. */
 export const SCRATCH: number = RAM_BASE + RAM_BYTES - 8192;
+/** The board leaves a device tree at the start of RAM. */
+const DEVICE_TREE_BYTES = 2 ** 21;
 const MOST_POLLS = 100_000;
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
@@ -48,6 +51,7 @@ const barOf = (streamId: number): number =>
 
 /** Sets the devices up as firmware does, and fills their buffers through an SMMU that lets everything pass. */
 export function bringUp(qtest: Qtest): void {
+  writeSync(qtest.ram, new Uint8Array(DEVICE_TREE_BYTES), 0, DEVICE_TREE_BYTES, 0);
   const lines = [
     `writel ${hex(config(0x28, 0x18))} 0x00010100`, // root port: bus 1 behind it
     `writel ${hex(config(0x28, 0x20))} 0x18f01800`, // its memory window

@@ -279,7 +279,7 @@ export class Scene {
     }
   }
 
-  /** Makes `address` lead to `descriptor`, adding tables down to `level`. Returns where the descriptor lies. */
+  /** Makes `address` lead to `descriptor`, adding tables down to `level`. Returns where the descriptor lies, 0 if there is no way. */
   map(tree: Tree, address: bigint, descriptor: bigint, level = 3, tableBits = 0n): number {
     const { granule } = tree;
     const stride = granule - 3;
@@ -294,7 +294,9 @@ export class Scene {
         return place;
       }
       if ((this.#dwordAt(place) & 1n) === 0n) this.dword(place, BigInt(this.table(2 ** granule)) | TABLE | tableBits);
+      if ((this.#dwordAt(place) & 2n) === 0n) return 0; // a block is in the way
       table = Number(this.#dwordAt(place) & 0xffff_ffff_f000n);
+      if (table < RAM_BASE || table >= RAM_BASE + RAM_BYTES) return 0; // leads away: nothing can be put there
     }
   }
   /** A known word where a leaf leads, even if nobody should get there: a wrong translation is then seen. */

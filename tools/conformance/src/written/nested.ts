@@ -6,6 +6,8 @@ import { CDTAB, DATA, type GranuleShift, NOWHERE, SID } from '../scene/scene.ts'
 
 const VA = 0x12_3456_7000n;
 const IPA = 0x8_0000_0000n;
+/** Leads to the last quarter of a 16 KiB table. */
+const HIGH = 0x1c0_0000n;
 const OTHER = 0x7_0000_0000;
 
 export const nested: readonly Scenario[] = group('nested', (add) => {
@@ -63,11 +65,17 @@ export const nested: readonly Scenario[] = group('nested', (add) => {
     s.page2(s2, IPA, DATA, S2_WO);
     s.on().faults(SID, VA, 'F_PERMISSION', { S2: 1, CLASS: CLASS.IN, IPA });
   });
-  add('s2-size', 'An output beyond S2PS is F_ADDR_SIZE, CLASS IN', '7.3.14', (s) => {
-    const { s1, s2 } = s.nested(SID, { s2: { ste: { S2PS: 0 } } });
+  add('s2-write-only-cached', 'A write-only stage 2 page refuses reads after a write was cached, too', '7.3.16', (s) => {
+    const { s1, s2 } = s.nested();
     s.page(s1, VA, Number(IPA));
-    s.page2(s2, IPA, 2 ** 32);
-    s.on().faults(SID, VA, 'F_ADDR_SIZE', { S2: 1, CLASS: CLASS.IN, IPA });
+    s.page2(s2, IPA, DATA, S2_WO);
+    s.on().writes(SID, VA, DATA).faults(SID, VA, 'F_PERMISSION', { S2: 1, CLASS: CLASS.IN, IPA });
+  });
+  add('s2-size', 'An output beyond S2PS is F_ADDR_SIZE, CLASS IN', '7.3.14', (s) => {
+    const { s1, s2 } = s.nested(SID, { s2: { inputBits: 32, startLevel: 1, ste: { S2PS: 0 } } });
+    s.page(s1, VA, 0x8000_0000);
+    s.page2(s2, 0x8000_0000n, 2 ** 32);
+    s.on().faults(SID, VA, 'F_ADDR_SIZE', { S2: 1, CLASS: CLASS.IN, IPA: 0x8000_0000 });
   });
   add('s1-permission', 'Stage 1\'s refusal comes before stage 2 of the result', '7.3.22', (s) => {
     const { s1 } = s.nested();
@@ -125,6 +133,51 @@ export const nested: readonly Scenario[] = group('nested', (add) => {
     const { s1 } = s.nested(SID, { s1: { root: OTHER } });
     const index = Number((VA >> 39n) & 511n);
     s.on().faults(SID, VA, 'F_TRANSLATION', { S2: 1, CLASS: CLASS.TT, IPA: BigInt(s1.root + index * 8) & ~0xfffn });
+  });
+  add('cd-translation-write', 'RnW tells of the transaction, not of the CD\'s fetch', '7.3.13', (s) => {
+    s.nested(SID, { identity: false });
+    s.on().faultsWrite(SID, VA, 'F_TRANSLATION', { S2: 1, CLASS: CLASS.CD, IPA: CDTAB });
+  });
+  add('ttb-late', 'An address beyond the input range needs no table, mapped or not', '7.3.22', (s) => {
+    s.nested(SID, { s1: { root: OTHER, inputBits: 39 } });
+    s.on().faults(SID, 1n << 40n, 'F_TRANSLATION');
+  });
+  add('ttb-late-epd', 'The other half\'s table is not needed', '7.3.22', (s) => {
+    const { s1, s2 } = s.nested();
+    s.page(s1, VA, Number(IPA));
+    s.page2(s2, IPA, DATA);
+    s.cdAt(s1.cd, { ...s.plainCd(s1), EPD1: 0, T1SZ: 16, TG1: 2, TTB1: OTHER });
+    s.on().reads(SID, VA, DATA);
+  });
+  add('table-silent', 'Stage 2 faults on tables are recorded as S2R says', '3.12', (s) => {
+    const { s1 } = s.nested(SID, { s2: { ste: { S2R: 0 } } });
+    s.map(s1, VA, BigInt(OTHER) | 3n, 1);
+    s.on().aborts(SID, VA);
+  });
+  add('table-silent-s1', 'CD.R=0 does not silence stage 2 faults on tables', '3.12', (s) => {
+    const { s1 } = s.nested(SID, { s1: { cd: { R: 0 } } });
+    s.map(s1, VA, BigInt(OTHER) | 3n, 1);
+    s.on().faults(SID, VA, 'F_TRANSLATION', { S2: 1, CLASS: CLASS.TT, IPA: OTHER });
+  });
+  add('table-ipa', 'The record names the descriptor\'s page, not the table\'s', '7.3.13', (s) => {
+    const { s1 } = s.nested(SID, { s1: { granule: 14 } });
+    s.map(s1, HIGH, BigInt(OTHER) | 3n, 2);
+    const index = (HIGH >> 14n) & 2047n;
+    s.on().faults(SID, HIGH, 'F_TRANSLATION', { S2: 1, CLASS: CLASS.TT, IPA: (BigInt(OTHER) + index * 8n) & ~0xfffn });
+  });
+  add('table-split', 'The pages of a large table may lie apart in memory', '3.3', (s) => {
+    const { s1, s2 } = s.nested(SID, { s1: { granule: 14 } });
+    s.map(s1, HIGH, BigInt(OTHER) | 3n, 2);
+    const index = Number((HIGH >> 14n) & 2047n);
+    const page = s.table();
+    s.table();
+    s.table();
+    const first = s.table();
+    const second = index >> 9;
+    for (let i = 0; i < 4; i++) s.page2(s2, BigInt(OTHER + i * 4096), i === second ? page : first);
+    s.dword(page + (index & 511) * 8, IPA | PAGE | S1_RW);
+    for (let i = 0; i < 4; i++) s.page2(s2, IPA + BigInt(i * 4096), DATA + i * 4096);
+    s.on().reads(SID, HIGH, DATA + Number(HIGH & 0x3fffn));
   });
   add('table-translation', 'A next table that stage 2 does not map is F_TRANSLATION, CLASS TT', '7.3.13', (s) => {
     const { s1 } = s.nested();

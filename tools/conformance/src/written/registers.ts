@@ -196,7 +196,7 @@ export const registers: readonly Scenario[] = [
     });
     add('cmdq-align', 'CMDQ_BASE bits below the queue\'s size act as 0', '6.3.26', (s) => {
       s.store(0x4020_0000, CMD.sync());
-      s.write64(0x90, 0x4020_0020 + 6).write(0x20, 8).write(0x98, 1);
+      s.write64(0x90, 0x4020_0040 + 6).write(0x20, 8).write(0x98, 1);
       s.read(0x9c, 1).ends('CMDQ_PROD', 1).ends('CMDQ_CONS', 1);
     });
     for (const log2 of [0, 1, 2, 4])

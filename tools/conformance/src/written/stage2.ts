@@ -5,6 +5,7 @@ import { group } from '../scene/group.ts';
 import { DATA, type GranuleShift, NOWHERE, type Scene, SID, type Stage2Options } from '../scene/scene.ts';
 
 const IPA = 0x12_3456_7000n;
+const LOW = 0x3456_7000n;
 const S2 = { S2: 1 } as const;
 const ipaOf = (address: bigint): { S2: 1; IPA: bigint } => ({ S2: 1, IPA: address & ~0xfffn });
 
@@ -85,6 +86,12 @@ export const stage2: readonly Scenario[] = group('stage2', (add) => {
   add('aa64', 'S2AA64=0 without AArch32 tables is C_BAD_STE', '5.2.2', badSte({ S2AA64: 0 }));
   add('ttb-ps', 'S2TTB beyond S2PS is C_BAD_STE', '5.2.2', badSte({ S2PS: 0, S2TTB: 2n ** 32n }));
   add('ttb-oas', 'S2TTB beyond the output size is C_BAD_STE', '5.2.2', badSte({ S2TTB: 2n ** 44n }));
+  add('ttb-high', 'No bit of S2TTB beyond the output size is overlooked', '5.2.2', (s) => {
+    const tree = s.stage2();
+    s.page2(tree, IPA & 0xffff_ffffn);
+    s.ste(SID, { V: 1, Config: 6, ...s.plainS2(tree), S2TTB: 2n ** 50n + BigInt(tree.root) });
+    s.on().faults(SID, IPA & 0xffff_ffffn, 'C_BAD_STE');
+  });
   add('ttb-low', 'S2TTB bits below the first table\'s size act as 0', '5.2', (s) => {
     const tree = s.stage2(SID, { inputBits: 40, startLevel: 1 }); // two tables joined
     s.page2(tree, IPA);
@@ -129,14 +136,14 @@ export const stage2: readonly Scenario[] = group('stage2', (add) => {
       });
     }
     add(`page-size-${kib}k`, `A page beyond S2PS (${kib} KiB) is F_ADDR_SIZE of stage 2`, '7.3.14', (s) => {
-      const tree = s.stage2(SID, { granule, ste: { S2PS: 0 } });
-      s.page2(tree, IPA, 2 ** 32);
-      s.on().faults(SID, IPA, 'F_ADDR_SIZE', ipaOf(IPA));
+      const tree = s.stage2(SID, { granule, inputBits: 32, startLevel: granule === 12 ? 1 : 2, ste: { S2PS: 0 } });
+      s.page2(tree, LOW, 2 ** 32);
+      s.on().faults(SID, LOW, 'F_ADDR_SIZE', ipaOf(LOW));
     });
     add(`table-size-${kib}k`, `A table beyond S2PS (${kib} KiB) is F_ADDR_SIZE of stage 2`, '7.3.14', (s) => {
-      const tree = s.stage2(SID, { granule, ste: { S2PS: 1 } });
-      s.map(tree, IPA, (1n << 36n) | 3n, 2);
-      s.on().faults(SID, IPA, 'F_ADDR_SIZE', ipaOf(IPA));
+      const tree = s.stage2(SID, { granule, inputBits: 32, startLevel: granule === 12 ? 1 : 2, ste: { S2PS: 1 } });
+      s.map(tree, LOW, (1n << 36n) | 3n, 2);
+      s.on().faults(SID, LOW, 'F_ADDR_SIZE', ipaOf(LOW));
     });
   }
   for (const [granule, level, log2] of [
