@@ -1,6 +1,6 @@
 import { PciFunction } from '@smmu/pci-ats';
 import { DMA_OK, SystemMemory } from '@smmu/platform';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { BoardHarness, NOTHING_LEFT } from '../test/boardHarness.ts';
 import { Board, type BoardOptions, JobRing, PciRoot, REGISTERS } from './index.ts';
 
@@ -105,6 +105,36 @@ describe('AcceleratorDriver', () => {
     expect(() => h.board.driver.closeQueue(second)).toThrow(errno('ETIMEDOUT'));
     expect(() => h.board.driver.openQueue(h.mm, h.ring.ring, 6, () => {})).toThrow(errno('ETIMEDOUT'));
     expect(h.board.left()).toEqual(enabled);
+  });
+
+  it('EAGAIN: a device that fetches no admin command has only so many places for more', () => {
+    const h = new BoardHarness();
+    h.board.accelerator.write32(4 * REGISTERS.ENABLE.word, 0);
+    const open = () => h.board.driver.openQueue(h.mm, h.ring.ring, 6, () => {});
+    const codes = new Set<string>();
+    for (let tries = 0; tries < 70; tries += 1)
+      try {
+        open();
+      } catch (error) {
+        codes.add((error as { code: string }).code);
+      }
+    expect([...codes]).toEqual(['ETIMEDOUT', 'EAGAIN']);
+  });
+
+  it('says what the device says: a queue that is enabled already is EBUSY, one that is not is ENOENT', () => {
+    const h = new BoardHarness();
+    const { driver, sva } = h.board;
+    const second = driver.openQueue(h.mm, h.ring.ring, 6, () => {});
+    driver.closeQueue(second);
+    vi.spyOn(sva, 'unbindDevice').mockImplementationOnce(() => {
+      throw new Error('stuck'); // after the device has disabled the queue
+    });
+    const third = driver.openQueue(h.mm, h.ring.ring, 6, () => {});
+    expect(() => driver.closeQueue(third)).toThrow('stuck');
+    expect(() => driver.closeQueue(third)).toThrow(errno('ENOENT'));
+    vi.restoreAllMocks();
+    sva.unbindDevice(third.bond);
+    h.end();
   });
 
   it('EIO: a device that cannot reach its admin rings', () => {

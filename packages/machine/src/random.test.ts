@@ -94,6 +94,9 @@ describe('copies between random places', () => {
           h.mm.mmap({ bytes: 2 * page, address: at + bytes, kind: 'guard', read: false, write: false });
       }
     }
+    areaAt(va: number): Space['areas'][number] {
+      return this.areas.find(({ start, bytes }) => va >= start && va < start + bytes)!;
+    }
     /** The first byte from `va` on that an access may not have, or -1. */
     firstBad(va: number, bytes: number, write: boolean): number {
       for (let at = va; at < va + bytes; ) {
@@ -142,8 +145,9 @@ describe('copies between random places', () => {
         expect(completion).toMatchObject({ status: 'DONE', bytes });
         const moved = new Uint8Array(bytes);
         h.mm.readBytes(destination, moved);
-        const from = space.areas.find(({ start, bytes: size }) => source >= start && source < start + size)!;
-        const known = Math.max(0, Math.min(bytes, from.start + from.kept - source));
+        const [from, to] = [space.areaAt(source), space.areaAt(destination)];
+        const kept = Math.min(from.start + from.kept - source, to.start + to.kept - destination);
+        const known = Math.max(0, Math.min(bytes, kept));
         const expected = from.mirror.subarray(source - from.start).subarray(0, known);
         expect(Buffer.compare(moved.subarray(0, known), expected)).toBe(0);
         space.check(destination, bytes);

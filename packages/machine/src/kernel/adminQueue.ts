@@ -38,7 +38,8 @@ export interface AdminArguments {
 /**
  * The kernel's end of the accelerator's admin ring, in DMA memory. Linux drivers/crypto/hisilicon/qm.c (mailbox).
  *
- * A command's number is its ring index, so that its place cannot be used again before it has completed.
+ * A command's number is its count. Its place is used again when the device has fetched it, and there are never more
+ * commands under way than the completion ring has places.
  */
 export class AdminQueue {
   readonly #registers: Registers;
@@ -89,7 +90,8 @@ export class AdminQueue {
    */
   execute(op: number, { queue, vector = 0, log2Entries = 0, pasid = 0, ring = 0 }: AdminArguments): void {
     const id = this.#prod;
-    if (this.#answers.size >= ENTRIES || this.#answers.has((id - ENTRIES) & 0xffff))
+    const cons = REGISTERS.ADMIN_CONS.of(this.#registers.read32(4 * REGISTERS.ADMIN_CONS.word));
+    if (this.#answers.size >= ENTRIES || ((id - cons) & 0xffff) >= ENTRIES)
       throw new IommuError('EAGAIN', `${this.#device.name}: all ${ENTRIES} places of the admin ring are taken`);
     const words = this.#command.fill(0);
     ADMIN_COMMAND.OP.set(words, 0, op);
