@@ -46,6 +46,8 @@ describe.each([1, 2] as const)('stage %i', (stage) => {
       [2 ** 30, 2 ** 30],
     ]);
     expect(dirtyIn(table, 2 ** 40, 2 ** 45)).toEqual([]);
+    table.mapPages(2 ** 48 - 4096, 0, 4096, 1, RW);
+    expect(dirtyIn(table, 2 ** 48 - M2, M2)).toEqual([[2 ** 48 - 4096, 4096]]); // to the very end
   });
 
   it('may be read without being cleared, and what was cleared is gathered', () => {
