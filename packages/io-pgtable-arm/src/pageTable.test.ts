@@ -256,6 +256,11 @@ describe('a block takes the place of empty tables', () => {
     table.unmapPages(2 ** 29, 4096, 1);
     expect(() => table.mapPages(0, 0, 2 ** 30, 1, RW)).toThrow(code('EEXIST'));
     table.unmapPages(0, 2 ** 21, 1);
+    // An empty table beside one that is not.
+    table.entryAt(5 * 2 ** 21, true);
+    table.mapPages(6 * 2 ** 21, 0, 4096, 1, RW);
+    expect(() => table.mapPages(0, 0, 2 ** 30, 1, RW)).toThrow(code('EEXIST'));
+    table.unmapPages(6 * 2 ** 21, 4096, 1);
     table.mapPages(0, 0, 2 ** 30, 1, RW);
   });
 });
