@@ -139,10 +139,12 @@ export class CdWriter extends EntryWriter {
   }
 
   protected sync(): void {
-    for (const sid of this.owner.streamIds) {
-      const at = this.#cmdq.next();
-      cfgiCd(this.#cmdq.words, at, sid, this.ssid, true);
+    const cmdq = this.#cmdq;
+    const { streamIds } = this.owner;
+    for (let i = 0; i < streamIds.length; i++) {
+      const at = cmdq.next();
+      cfgiCd(cmdq.words, at, streamIds[i]!, this.ssid, true);
     }
-    this.#cmdq.sync();
+    cmdq.sync();
   }
 }
