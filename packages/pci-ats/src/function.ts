@@ -1,17 +1,13 @@
-import {
-  DMA_ABORT,
-  type DmaPort,
-  type DmaRequest,
-  type DmaStatus,
-  IommuError,
-  type MmioWindow,
-  NO_SUBSTREAM,
-} from '@smmu/platform';
-import { ATS, CAP_ID, EXP, EXT_CAP_ID, EXTENDED_BASE, EXTENDED_CAPABILITY, MSI, PASID, PRI } from './capabilities.ts';
+import { DMA_ABORT, type DmaPort, type DmaRequest, type DmaStatus, IommuError, type MmioWindow } from '@smmu/platform';
+import { ATS, CAP_ID, EXP, MSI, PRI } from './capabilities.ts';
 import { type ConfigAccess, ConfigSpace } from './configSpace.ts';
+import { ExtendedCapabilities, type ExtendedOptions, fits } from './extendedCapabilities.ts';
+import type { FunctionPart } from './functionPart.ts';
 import { BAR, BAR_COUNT, BAR_OFFSET, HEADER } from './header.ts';
 import { MsiSender } from './msi.ts';
+import { PriRegisters } from './priRegisters.ts';
 import { formatPciAddress, type PciAddress, requesterId } from './requesterId.ts';
+import { FunctionRights } from './rights.ts';
 
 /** A region of registers behind a BAR. */
 export interface RegionOptions {
@@ -22,7 +18,7 @@ export interface RegionOptions {
 }
 
 /** What a function is and can do. What is left out it cannot. */
-export interface PciFunctionOptions extends PciAddress {
+export interface PciFunctionOptions extends PciAddress, ExtendedOptions {
   readonly vendorId: number;
   readonly deviceId: number;
   /** Class, subclass and programming interface: 24 bits. */
@@ -33,9 +29,6 @@ export interface PciFunctionOptions extends PciAddress {
   /** At most six BARs; each window is a power of two of at least 4 KiB. */
   readonly regions?: readonly RegionOptions[];
   readonly msi?: { readonly log2Vectors: number };
-  readonly pasid?: { readonly bits: number; readonly exec?: boolean; readonly priv?: boolean };
-  readonly ats?: { readonly queueDepth: number; readonly pageAligned?: boolean; readonly globalInvalidate?: boolean };
-  readonly pri?: { readonly maxRequests: number };
   /** What the SMMU knows it as. */
   readonly streamId: number;
   /** Where its requests go. */
@@ -46,7 +39,6 @@ export interface PciFunctionOptions extends PciAddress {
 
 const MSI_OFFSET = 0x40;
 const EXP_OFFSET = 0x80;
-const EXT_CAP_BYTES = 16; // each gets as many: PRI, the largest, needs them
 
 interface Region {
   readonly index: number;
@@ -68,19 +60,17 @@ export class PciFunction implements ConfigAccess, DmaPort {
   readonly name: string;
   /** Sends its message-signalled interrupts; without the capability every vector is refused. */
   readonly msi: MsiSender;
+  /** Its page request registers, if it has any. */
+  readonly pri: PriRegisters | undefined;
   /** Requests that the gate refused. */
   refused = 0;
   readonly #config: ConfigSpace = new ConfigSpace((offset, value) => this.#written(offset, value));
   readonly #regions: Region[] = [];
   readonly #upstream: DmaPort;
   readonly #onReset: (() => void) | undefined;
-  readonly #pasidBits: number;
-  readonly #extended: Map<number, number> = new Map();
-  // What the configuration space says, kept at hand for each request.
-  #master = false;
-  #substreams = 0; // PASIDs below this may be sent
-  #exec = false;
-  #priv = false;
+  readonly #extended: ExtendedCapabilities;
+  readonly #rights: FunctionRights = new FunctionRights();
+  readonly #parts: FunctionPart[] = [];
 
   /** @throws {@link IommuError} `EINVAL` if an option does not fit its register. */
   constructor(options: PciFunctionOptions) {
@@ -95,14 +85,13 @@ export class PciFunction implements ConfigAccess, DmaPort {
     this.name = formatPciAddress(options);
     this.#upstream = options.upstream;
     this.#onReset = options.onReset;
-    this.#pasidBits = options.pasid?.bits ?? 0;
     this.#header(options);
     this.#layRegions(options.regions ?? []);
     if (options.msi) this.#addMsi(options.msi.log2Vectors);
     this.#addExp(options.integrated === true, options.pasid !== undefined);
-    if (options.pasid) this.#addPasid(options.pasid);
-    if (options.ats) this.#addAts(options.ats);
-    if (options.pri) this.#addPri(options.pri.maxRequests);
+    this.#extended = new ExtendedCapabilities(this.#config, options);
+    const { pri } = this.#extended;
+    this.pri = pri === 0 ? undefined : new PriRegisters(this.#config.words, pri);
     this.#config.seal();
     this.msi = new MsiSender(this.#config.words, options.msi ? MSI_OFFSET : 0, this);
   }
@@ -115,16 +104,36 @@ export class PciFunction implements ConfigAccess, DmaPort {
     this.#config.write(offset, bytes, value);
   }
 
+  /** What software allows it now. */
+  get rights(): Readonly<FunctionRights> {
+    return this.#rights;
+  }
+
   /** Whether software has allowed address translation requests (ATS). */
   get atsEnabled(): boolean {
-    const offset = this.#extended.get(EXT_CAP_ID.ATS);
-    return offset !== undefined && ATS.ENABLE.get(this.#config.words, offset / 4);
+    return this.#rights.ats;
   }
 
   /** Whether software has allowed page requests (PRI). */
   get priEnabled(): boolean {
-    const offset = this.#extended.get(EXT_CAP_ID.PRI);
-    return offset !== undefined && PRI.ENABLE.get(this.#config.words, offset / 4);
+    return this.#rights.pri;
+  }
+
+  /** Whether it takes invalidations of all PASIDs at once, and so may cache global translations. */
+  get globalInvalidate(): boolean {
+    const { ats } = this.#extended;
+    return ats !== 0 && ATS.GLOBAL_INVALIDATE.get(this.#config.words, ats / 4);
+  }
+
+  /** Invalidations that it can queue; 0 without ATS. */
+  get invalidateQueueDepth(): number {
+    const { ats } = this.#extended;
+    return ats === 0 ? 0 : ATS.QDEP.get(this.#config.words, ats / 4) || 32;
+  }
+
+  /** Tells a part from now on what software does to the registers it lives by. */
+  attach(part: FunctionPart): void {
+    this.#parts.push(part);
   }
 
   /** Finds the register that a memory access of the CPU means, if it is one of this function's. */
@@ -141,14 +150,7 @@ export class PciFunction implements ConfigAccess, DmaPort {
 
   /** Puts a request on the bus under this function's StreamID, or aborts it if software has not allowed it. */
   submit(request: DmaRequest): DmaStatus {
-    const allowed =
-      this.#master &&
-      (request.substreamId === NO_SUBSTREAM
-        ? !request.instruction && !request.privileged
-        : request.substreamId < this.#substreams &&
-          (!request.instruction || this.#exec) &&
-          (!request.privileged || this.#priv));
-    if (!allowed) {
+    if (!this.#rights.allows(request)) {
       this.refused += 1;
       request.status = DMA_ABORT;
       return DMA_ABORT;
@@ -234,77 +236,35 @@ export class PciFunction implements ConfigAccess, DmaPort {
     this.#config.allowClear(EXP_OFFSET, EXP.CED, EXP.NFED, EXP.FED, EXP.URD);
   }
 
-  /** Appends an extended capability to the chain. Returns its offset. */
-  #extend(id: number): number {
-    const { words } = this.#config;
-    const offset = EXTENDED_BASE + this.#extended.size * EXT_CAP_BYTES;
-    EXTENDED_CAPABILITY.ID.set(words, offset / 4, id);
-    EXTENDED_CAPABILITY.VERSION.set(words, offset / 4, 1);
-    if (this.#extended.size > 0) EXTENDED_CAPABILITY.NEXT.set(words, (offset - EXT_CAP_BYTES) / 4, offset);
-    this.#extended.set(id, offset);
-    return offset;
-  }
-
-  #addPasid({ bits, exec = false, priv = false }: NonNullable<PciFunctionOptions['pasid']>): void {
-    fits('PASID width', bits, 20);
-    const offset = this.#extend(EXT_CAP_ID.PASID);
-    const { words } = this.#config;
-    PASID.WIDTH.set(words, offset / 4, bits);
-    PASID.EXEC.set(words, offset / 4, exec);
-    PASID.PRIV.set(words, offset / 4, priv);
-    this.#config.allow(offset, PASID.ENABLE);
-    if (exec) this.#config.allow(offset, PASID.EXEC_ENABLE);
-    if (priv) this.#config.allow(offset, PASID.PRIV_ENABLE);
-  }
-
-  #addAts({ queueDepth, pageAligned, globalInvalidate }: NonNullable<PciFunctionOptions['ats']>): void {
-    if (!Number.isInteger(queueDepth) || queueDepth < 1 || queueDepth > 32)
-      throw new IommuError('EINVAL', `ATS queue depth ${queueDepth}: must be 1 to 32`);
-    const offset = this.#extend(EXT_CAP_ID.ATS);
-    const { words } = this.#config;
-    ATS.QDEP.set(words, offset / 4, queueDepth % 32);
-    ATS.PAGE_ALIGNED.set(words, offset / 4, pageAligned === true);
-    ATS.GLOBAL_INVALIDATE.set(words, offset / 4, globalInvalidate === true);
-    this.#config.allow(offset, ATS.STU, ATS.ENABLE);
-  }
-
-  #addPri(maxRequests: number): void {
-    fits('PRI requests', maxRequests, 0xffff_ffff);
-    const offset = this.#extend(EXT_CAP_ID.PRI);
-    const { words } = this.#config;
-    PRI.MAX_REQ.set(words, offset / 4, maxRequests);
-    PRI.STOPPED.set(words, offset / 4, true);
-    PRI.PASID_REQUIRED.set(words, offset / 4, this.#pasidBits > 0);
-    this.#config.allow(offset, PRI.ENABLE, PRI.ALLOC_REQ);
-    this.#config.allowClear(offset, PRI.RF, PRI.UPRGI);
-  }
-
   /** Acts on what software wrote. */
   #written(offset: number, value: number): void {
     const { words } = this.#config;
-    if (offset === EXP_OFFSET + 4 * EXP.BCR_FLR.word && EXP.BCR_FLR.of(value)) {
-      this.#config.reset();
+    const reset = offset === EXP_OFFSET + 4 * EXP.BCR_FLR.word && EXP.BCR_FLR.of(value);
+    if (reset) this.#config.reset();
+    const { ats, pri } = this.#rights;
+    this.#rights.master = HEADER.MASTER.get(words, 0);
+    this.#extended.read(this.#rights);
+    if (reset) {
+      for (const part of this.#parts) part.reset?.();
       this.#onReset?.();
-    }
-    const pri = this.#extended.get(EXT_CAP_ID.PRI);
-    if (pri !== undefined && offset === pri + 4 * PRI.ENABLE.word) {
-      const enabled = PRI.ENABLE.get(words, pri / 4);
-      if (enabled || PRI.RESET.of(value)) PRI.RF.set(words, pri / 4, false);
-      if (!enabled && PRI.RESET.of(value)) PRI.UPRGI.set(words, pri / 4, false);
-      PRI.STOPPED.set(words, pri / 4, !enabled);
-    }
-    this.#master = HEADER.MASTER.get(words, 0);
-    const pasid = this.#extended.get(EXT_CAP_ID.PASID);
-    if (pasid !== undefined) {
-      this.#substreams = PASID.ENABLE.get(words, pasid / 4) ? 2 ** this.#pasidBits : 0;
-      this.#exec = PASID.EXEC_ENABLE.get(words, pasid / 4);
-      this.#priv = PASID.PRIV_ENABLE.get(words, pasid / 4);
+    } else {
+      if (ats !== this.#rights.ats) for (const part of this.#parts) part.atsChanged?.(!ats);
+      if (this.pri && offset === this.#extended.pri + 4 * PRI.ENABLE.word)
+        this.#priWritten(this.pri, pri, PRI.RESET.of(value));
     }
     this.msi.flush();
   }
-}
 
-function fits(what: string, value: number, max: number): void {
-  if (!Number.isInteger(value) || value < 0 || value > max)
-    throw new IommuError('EINVAL', `${what} ${value}: must be a whole number up to ${max}`);
+  /** PCIe §10.5.2.2: enabling clears the flags; a reset counts only while disabled; disabling may take its time. */
+  #priWritten(registers: PriRegisters, before: boolean, reset: boolean): void {
+    const { pri } = this.#rights;
+    if (pri && !before) registers.clear();
+    if (pri !== before) {
+      if (!pri) registers.stopped = true; // a part with requests outstanding takes it back
+      for (const part of this.#parts) part.priChanged?.(pri);
+    }
+    if (pri || !reset) return;
+    registers.stopped = true;
+    for (const part of this.#parts) part.priReset?.();
+  }
 }
