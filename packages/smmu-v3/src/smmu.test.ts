@@ -152,6 +152,15 @@ describe('probe and remove', () => {
     expect(hardware.at(REG.CR0ACK)).toBe(0);
     expect(board.lines.at(-1)).toMatch(/Service Failure Mode/);
   });
+  it('one that does not even turn off is left to itself', () => {
+    const { board, hardware } = make();
+    hardware.deaf.add(REG.CR0);
+    hardware.set(REG.GERROR, 0x100);
+    hardware.lines.gerror.raise();
+    board.scheduler.run();
+    expect(board.lines.at(-1)).toMatch(/does not even turn off: CR0 0x00000000 was not followed/);
+    expect(hardware.at(REG.GERRORN)).toBe(0x100);
+  });
 });
 
 describe('devices', () => {

@@ -332,8 +332,18 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
       registers: this.registers,
       log: this.log,
       skipCommand: () => this.cmdq.skipError(),
-      disable: () => disableDevice(this),
+      disable: () => this.#giveUp(),
     });
+  }
+
+  /** Turns a broken SMMU off. That it may not follow is no news, and nobody is there to be told but the log. */
+  #giveUp(): void {
+    try {
+      disableDevice(this);
+    } catch (error) {
+      if (!(error instanceof IommuError)) throw error;
+      this.log(`it does not even turn off: ${error.message}`);
+    }
   }
 
   #masterOf(device: Device): Master {
