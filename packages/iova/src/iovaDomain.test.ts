@@ -95,6 +95,12 @@ describe('alloc: the highest range below the limit (Linux alloc_iova)', () => {
     expect(code(() => d.allocBelow4GFirst(bytes, ALL, { preferred: true }))).toBe('EINVAL');
   });
 
+  it('2^52 bytes are a size, and more than there is: ENOSPC', () => {
+    const d = new IovaDomain({ granuleBytes: PAGE, startPfn: 1 });
+    expect(code(() => d.alloc(2 ** 52))).toBe('ENOSPC');
+    expect(d.alloc(2 ** 51)).toBe(2 ** 51);
+  });
+
   it('says what was full', () => {
     const d = small(1);
     d.alloc(PAGE);

@@ -410,6 +410,7 @@ export class RangeTree {
     }
   }
 
+  /** Puts a root above the old one; the split that asked for it fills in what the root knows of its child. */
   #growRoot(): void {
     const old = this.#root;
     const root = this.#newNode();
@@ -417,7 +418,6 @@ export class RangeTree {
     this.#low[root * FAN] = 0;
     this.#count[root] = 1;
     this.#mask[root] = 0;
-    this.#setOrder(root, 0, this.#largest(old));
     this.#root = root;
     this.#node.copyWithin(1, 0);
     this.#slot.copyWithin(1, 0);
