@@ -158,6 +158,17 @@ export class Attacher {
     if (old instanceof TranslatingDomain) this.#leave(old, master, 0);
   }
 
+  /** Lets a device's streams abort for the while, whatever domain it is in; {@link resume} ends that. */
+  suspend(master: Master): void {
+    makeAbortSte(this.#target);
+    this.#writeStes(master);
+  }
+
+  /** Gives a device's streams the entries back that its domain asks for. */
+  resume(master: Master): void {
+    this.#installSte(master, master.atsEnabled);
+  }
+
   /** Rewrites the descriptors of all of a domain's devices: what it says in them has changed. */
   rewriteCds(domain: TranslatingDomain): void {
     for (const { master, ssid } of domain.attachments) this.#writeCd(domain, master, ssid, master.cdTable!);
@@ -229,6 +240,10 @@ export class Attacher {
       });
     else if (stage === 'bypass') makeBypassSte(this.#target, features.attrTypesOverride);
     else makeAbortSte(this.#target);
+    this.#writeStes(master);
+  }
+
+  #writeStes(master: Master): void {
     for (const sid of master.streamIds) {
       this.#ste.sid = sid;
       this.#ste.write(this.#strtab.entryAddress(sid), this.#target);

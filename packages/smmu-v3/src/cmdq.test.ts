@@ -18,7 +18,8 @@ function make(board: FakeBoard = fakeBoard(), options: { log2?: number; toMemory
     trace: options.trace,
     handleGerror: () => gerror(),
   });
-  const gerror = () => handleGerror({ ...board, skipCommand: () => cmdq.skipError(), disable: () => {} });
+  const gerror = () =>
+    handleGerror({ ...board, skipCommand: () => cmdq.skipError(), eventsLost: () => {}, disable: () => {} });
   board.hardware.lines.gerror.connect(gerror);
   board.registers.write64(REG.CMDQ_BASE, cmdq.queue.base + cmdq.queue.log2Entries, 0);
   board.registers.write32(REG.CR0, 8);

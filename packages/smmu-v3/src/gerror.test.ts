@@ -13,6 +13,7 @@ const run = (gerror: number, gerrorn = 0, skip = true) => {
       calls.push('skip');
       return skip;
     },
+    eventsLost: () => calls.push('lost'),
     disable: () => calls.push('disable'),
   });
   return { found, calls, lines: board.lines, gerrorn: board.hardware.at(REG.GERRORN) };
@@ -24,7 +25,7 @@ describe('global errors, IHI 0070 §7.5', () => {
   });
   it.each([
     [0, undefined, ['skip']],
-    [2, 'EVTQ write aborted -- events may have been lost', []],
+    [2, 'EVTQ write aborted -- events may have been lost', ['lost']],
     [3, 'PRIQ write aborted -- events may have been lost', []],
     [4, 'CMDQ MSI write aborted', []],
     [5, 'EVTQ MSI write aborted', []],

@@ -15,6 +15,8 @@ export interface GerrorSinks {
   readonly log: Log;
   /** Deals with the command queue's error. Returns false if the error must stay as it is. */
   readonly skipCommand: () => boolean;
+  /** Records of stalled transactions may be lost: nobody would ever answer them. */
+  readonly eventsLost: () => void;
   /** Service failure mode: the SMMU does nothing any more, so neither shall the driver. */
   readonly disable: () => void;
 }
@@ -23,7 +25,7 @@ export interface GerrorSinks {
  * Handles and acknowledges all global errors that are active.
  * @returns Whether there was any.
  */
-export function handleGerror({ registers, log, skipCommand, disable }: GerrorSinks): boolean {
+export function handleGerror({ registers, log, skipCommand, eventsLost, disable }: GerrorSinks): boolean {
   const gerror = registers.read32(GERROR.offset);
   const gerrorn = registers.read32(GERRORN.offset);
   const active = (gerror ^ gerrorn) >>> 0;
@@ -38,7 +40,10 @@ export function handleGerror({ registers, log, skipCommand, disable }: GerrorSin
   if (fields.MSI_EVENTQ_ABT_ERR.of(active)) log('EVTQ MSI write aborted');
   if (fields.MSI_CMDQ_ABT_ERR.of(active)) log('CMDQ MSI write aborted');
   if (fields.PRIQ_ABT_ERR.of(active)) log('PRIQ write aborted -- events may have been lost');
-  if (fields.EVENTQ_ABT_ERR.of(active)) log('EVTQ write aborted -- events may have been lost');
+  if (fields.EVENTQ_ABT_ERR.of(active)) {
+    log('EVTQ write aborted -- events may have been lost');
+    eventsLost();
+  }
   let acknowledged = gerror;
   if (fields.CMDQ_ERR.of(active) && !skipCommand())
     acknowledged = ((gerror & ~fields.CMDQ_ERR.mask) | (gerrorn & fields.CMDQ_ERR.mask)) >>> 0;

@@ -674,6 +674,26 @@ describe('SVA', () => {
     board.scheduler.run();
     expect(hardware.take()).toEqual(['CMD_RESUME']);
   });
+  it('after event records were lost all stalls are aborted, because nobody would answer the lost ones (§7.2.2)', () => {
+    const { board, smmu, hardware, mm, domain } = bound();
+    smmu.probeDevice(nic); // does not stall: is left alone
+    domain.iopfHandler = () => {}; // never answers
+    hardware.put('eventq', [0x5810, 8, 0x8000_0003, 8, 0x1000, 0, 0, 0]);
+    board.scheduler.run();
+    hardware.take();
+    const during: number[] = [];
+    hardware.onCommand = ({ name }) => {
+      if (name === 'CMD_STALL_TERM') during.push(ste(board, smmu, 8).config);
+    };
+    hardware.set(REG.GERROR, 4);
+    hardware.lines.gerror.raise();
+    board.scheduler.run();
+    expect(during).toEqual([0]); // the stream aborts meanwhile, as the command demands (§4.7.2)
+    expect(hardware.take().filter((name) => !/CFGI|SYNC/.test(name))).toEqual(['CMD_STALL_TERM', 'CMD_RESUME']);
+    expect(smmu.faultQueue.pending).toBe(0);
+    expect(ste(board, smmu, 8)).toMatchObject({ config: 5, s1dss: 2 });
+    expect(CD.TTB0.get(cd(board, smmu, 8, 5), 0)).toBe(mm.stage1.ttbr);
+  });
   it('an unrecoverable fault is told to whoever listens to the domain', () => {
     const { board, hardware, iommu } = ready();
     const told: string[] = [];

@@ -221,14 +221,7 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
   releaseDevice(device: Device): void {
     const master = this.#masterOf(device);
     this.#attacher.block(master);
-    if (master.stall) {
-      for (const sid of master.streamIds) {
-        const at = this.cmdq.next();
-        stallTerm(this.cmdq.words, at, sid);
-      }
-      this.cmdq.sync();
-      this.#faults.drain(master);
-    }
+    this.#endStalls(master);
     if (master.sva) this.#faults.disable(master);
     master.freeCdTable();
     if (master.ssidBits > 0) device.pci?.disablePasid();
@@ -332,8 +325,30 @@ export class SmmuV3 implements SvaDriver, SmmuDevice {
       registers: this.registers,
       log: this.log,
       skipCommand: () => this.cmdq.skipError(),
+      eventsLost: () => this.scheduler.post('software', () => this.#endAllStalls()),
       disable: () => this.#giveUp(),
     });
+  }
+
+  /** Aborts what a device has stalled, and answers all its faults. Its entries abort already (§4.7.2). */
+  #endStalls(master: Master): void {
+    if (!master.stall) return;
+    for (const sid of master.streamIds) {
+      const at = this.cmdq.next();
+      stallTerm(this.cmdq.words, at, sid);
+    }
+    this.cmdq.sync();
+    this.#faults.drain(master);
+  }
+
+  /** Nobody knows which records were lost: every transaction that waits for an answer is aborted (§7.2.2). */
+  #endAllStalls(): void {
+    for (const master of [...this.#masters.values()]) {
+      if (!master.stall || !this.#masters.has(master.device)) continue; // released while others were seen to
+      this.#attacher.suspend(master);
+      this.#endStalls(master);
+      if (this.#masters.has(master.device)) this.#attacher.resume(master);
+    }
   }
 
   /** Turns a broken SMMU off. That it may not follow is no news, and nobody is there to be told but the log. */

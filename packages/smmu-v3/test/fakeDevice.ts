@@ -28,7 +28,8 @@ export function fakeDevice({
     ...board,
     log2Entries: cmdqLog2,
     completeToMemory: false,
-    handleGerror: () => void handleGerror({ ...board, skipCommand: () => cmdq.skipError(), disable: () => {} }),
+    handleGerror: () =>
+      void handleGerror({ ...board, skipCommand: () => cmdq.skipError(), eventsLost: () => {}, disable: () => {} }),
   });
   board.registers.write64(REG.CMDQ_BASE, cmdq.queue.base + cmdq.queue.log2Entries, 0);
   board.registers.write32(REG.CR0, 8);
