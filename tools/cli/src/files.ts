@@ -150,8 +150,11 @@ export class PendingFile {
       this.temporary = join(dirname(this.path), `.${basename(this.path)}.${process.pid}.tmp`);
       this.fd = openSync(this.temporary, 'wx+');
     } catch (error) {
-      if (systemCode(error) === 'ENOENT')
+      const code = systemCode(error);
+      if (code === 'ENOENT')
         throw new UsageError(`${shown}: its directory does not exist; create it first, or choose another`);
+      if (code === 'EACCES' || code === 'EPERM')
+        throw new UsageError(`${shown}: you may not write there; choose another place`);
       throw explain(shown, error);
     }
   }
