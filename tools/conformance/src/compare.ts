@@ -1,6 +1,7 @@
 /** Two outcomes side by side: every difference as a short, stable name that the ledger can list. */
-import { CODES } from './scene/bits.ts';
+
 import { type EventWords, FINAL_REGISTERS, type FinalRegister, type Outcome, type Scenario } from './scenario.ts';
+import { CODES } from './scene/bits.ts';
 
 /** One difference. */
 export interface Difference {
@@ -33,7 +34,8 @@ const FIELDS: readonly (readonly [string, number, number])[] = [
 
 const hex = (value: number | undefined): string => `0x${(value ?? 0).toString(16)}`;
 export const eventName = (words: EventWords): string => NAMES.get(words[0]! & 0xff) ?? `event ${hex(words[0]! & 0xff)}`;
-export const eventText = (words: EventWords): string => words.map((word) => word.toString(16).padStart(8, '0')).join(' ');
+export const eventText = (words: EventWords): string =>
+  words.map((word) => word.toString(16).padStart(8, '0')).join(' ');
 
 /** Everything in which `other` is not `ours`. */
 export function differences(scenario: Scenario, ours: Outcome, other: Outcome): Difference[] {
@@ -45,7 +47,10 @@ export function differences(scenario: Scenario, ours: Outcome, other: Outcome): 
   const offsets = scenario.steps.flatMap((step) => (step.do === 'read' ? [step.offset] : []));
   for (const [i, value] of ours.reads.entries())
     if (value !== other.reads[i])
-      found.push({ kind: `read ${hex(offsets[i])}`, detail: `read ${i} of ${hex(offsets[i])}: ${hex(value)}, ${hex(other.reads[i])}` });
+      found.push({
+        kind: `read ${hex(offsets[i])}`,
+        detail: `read ${i} of ${hex(offsets[i])}: ${hex(value)}, ${hex(other.reads[i])}`,
+      });
   for (const [i, mine] of ours.dma.entries()) {
     const theirs = other.dma[i]!;
     if (mine.data !== theirs.data) {
@@ -68,22 +73,36 @@ export function differences(scenario: Scenario, ours: Outcome, other: Outcome): 
   for (const at of new Set([...mine.keys(), ...theirs.keys()]))
     if (mine.get(at) !== theirs.get(at)) {
       const how = !mine.has(at) ? 'passed' : !theirs.has(at) ? 'aborted' : 'other';
-      found.push({ kind: `store ${how}`, detail: `word at ${hex(at)}: ${show(mine.get(at))}, ${show(theirs.get(at))}` });
+      found.push({
+        kind: `store ${how}`,
+        detail: `word at ${hex(at)}: ${show(mine.get(at))}, ${show(theirs.get(at))}`,
+      });
     }
   return found;
 }
 
 const show = (value: number | undefined): string => (value === undefined ? 'not written' : hex(value));
 
-function eventDifferences(dma: number, mine: EventWords | undefined, theirs: EventWords | undefined): Difference[] {
+/** In which fields two records differ; `dma` says where, for people. */
+export function eventDifferences(
+  dma: number,
+  mine: EventWords | undefined,
+  theirs: EventWords | undefined,
+): Difference[] {
   const ours = mine === undefined ? 'none' : eventName(mine);
   const other = theirs === undefined ? 'none' : eventName(theirs);
   if (ours !== other)
-    return [{ kind: `event ${ours} -> ${other}`, detail: `DMA ${dma}: ${mine ? eventText(mine) : 'no event'}, ${theirs ? eventText(theirs) : 'no event'}` }];
+    return [
+      {
+        kind: `event ${ours} -> ${other}`,
+        detail: `DMA ${dma}: ${mine ? eventText(mine) : 'no event'}, ${theirs ? eventText(theirs) : 'no event'}`,
+      },
+    ];
   const named = new Map<string, string>();
   for (const [field, word, mask] of FIELDS) {
     const [a, b] = [(mine![word]! & mask) >>> 0, (theirs![word]! & mask) >>> 0];
-    if (a !== b && !named.has(field)) named.set(field, `DMA ${dma} ${ours}.${field} in word ${word}: ${hex(a)}, ${hex(b)}`);
+    if (a !== b && !named.has(field))
+      named.set(field, `DMA ${dma} ${ours}.${field} in word ${word}: ${hex(a)}, ${hex(b)}`);
   }
   return [...named].map(([field, detail]) => ({ kind: `event ${ours}.${field}`, detail }));
 }

@@ -53,7 +53,8 @@ export class ModelTarget implements Target {
       if (step.do === 'write') window.write32(step.offset, step.value);
       else if (step.do === 'write64') window.write64!(step.offset, step.lo, step.hi);
       else if (step.do === 'read') reads.push(window.read32(step.offset));
-      else if (step.do === 'store') for (const [i, value] of step.words.entries()) memory.write32(step.at + i * 4, value);
+      else if (step.do === 'store')
+        for (const [i, value] of step.words.entries()) memory.write32(step.at + i * 4, value);
       else {
         const request = new DmaRequest(octets);
         request.streamId = step.streamId;
@@ -81,6 +82,11 @@ export class ModelTarget implements Target {
       data,
       events: recordsBetween(scenario, after, from, to),
     }));
-    return { reads, dma, registers: settled(registers), stores: changedWords(scenario, softwarePages(scenario, image), after) };
+    return {
+      reads,
+      dma,
+      registers: settled(registers),
+      stores: changedWords(scenario, softwarePages(scenario, image), after),
+    };
   }
 }

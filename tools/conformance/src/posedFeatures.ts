@@ -86,6 +86,8 @@ export function offers(f: ModelFeatures, needs: readonly Need[]): boolean {
         return f.stage2;
       case 'nested':
         return f.stage1 && f.stage2;
+      case 'noStage1':
+        return !f.stage1;
       case 'noStage2':
         return !f.stage2;
       case 'twoLevel':

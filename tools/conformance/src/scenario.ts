@@ -26,7 +26,17 @@ export type Step =
     };
 
 /** What an SMMU must offer for a scenario to make sense. */
-export type Need = 'stage1' | 'stage2' | 'nested' | '4k' | '16k' | '64k' | 'twoLevel' | 'rangeInv' | 'noStage2';
+export type Need =
+  | 'stage1'
+  | 'stage2'
+  | 'nested'
+  | '4k'
+  | '16k'
+  | '64k'
+  | 'twoLevel'
+  | 'rangeInv'
+  | 'noStage1'
+  | 'noStage2';
 
 /** Event queue entries, eight words each. */
 export type EventWords = readonly number[];

@@ -58,7 +58,10 @@ export function bringUp(qtest: Qtest): void {
     `writew ${hex(config(0x28, 0x04))} 0x6`,
   ];
   for (const streamId of STREAMS) {
-    lines.push(`writel ${hex(config(streamId, 0x10))} ${hex(barOf(streamId))}`, `writew ${hex(config(streamId, 4))} 0x6`);
+    lines.push(
+      `writel ${hex(config(streamId, 0x10))} ${hex(barOf(streamId))}`,
+      `writew ${hex(config(streamId, 4))} 0x6`,
+    );
     lines.push(`writeq ${hex(barOf(streamId) + EDU_COUNT)} ${hex(MOST_TOKENS * 4)}`);
   }
   qtest.batch(lines);
@@ -67,7 +70,17 @@ export function bringUp(qtest: Qtest): void {
   for (const streamId of STREAMS) {
     const id = qtest.ask(`readl ${hex(barOf(streamId))}`);
     if ((id & 0xff) !== 0xed) throw new Error(`no edu device answers for StreamID ${hex(streamId)}: ${hex(id)}`);
-    runDma(qtest, streamId, [], [`writeq ${hex(barOf(streamId) + EDU_SRC)} ${hex(SCRATCH)}`, `writeq ${hex(barOf(streamId) + EDU_DST)} ${hex(TOKENS_AT)}`, `writeq ${hex(barOf(streamId) + EDU_COMMAND)} ${EDU_READ}`], []);
+    runDma(
+      qtest,
+      streamId,
+      [],
+      [
+        `writeq ${hex(barOf(streamId) + EDU_SRC)} ${hex(SCRATCH)}`,
+        `writeq ${hex(barOf(streamId) + EDU_DST)} ${hex(TOKENS_AT)}`,
+        `writeq ${hex(barOf(streamId) + EDU_COMMAND)} ${EDU_READ}`,
+      ],
+      [],
+    );
     qtest.batch([`writeq ${hex(barOf(streamId) + EDU_COUNT)} 4`]);
   }
 }
@@ -103,20 +116,20 @@ export const countLine = (streamId: number): string => `writeq ${hex(barOf(strea
 
 /**
  * Sends `before` and the lines that start a DMA, and waits until it is done.
- * @param then - Lines to ask with each look; their answers at the last look are returned, after those of `before`.
+ * @param ask - Lines to ask with each look; their answers at the last look are returned, after those of `before`.
  */
 export function runDma(
   qtest: Qtest,
   streamId: number,
   before: readonly string[],
   start: readonly string[],
-  then: readonly string[],
-): { before: string[]; then: string[] } {
+  ask: readonly string[],
+): { before: string[]; last: string[] } {
   const done = `readq ${hex(barOf(streamId) + EDU_COMMAND)}`;
   const answers = qtest.batch([...before, ...start]);
   for (let i = 0; i < MOST_POLLS; i++) {
-    const [command, ...rest] = qtest.batch([done, ...then]);
-    if ((numberOf(command!) & 1) === 0) return { before: answers.slice(0, before.length), then: rest };
+    const [command, ...rest] = qtest.batch([done, ...ask]);
+    if ((numberOf(command!) & 1) === 0) return { before: answers.slice(0, before.length), last: rest };
   }
   throw new Error(`the DMA of StreamID ${hex(streamId)} does not end`);
 }

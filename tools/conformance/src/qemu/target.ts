@@ -72,7 +72,10 @@ export class QemuTarget implements Target {
 
   static async start(binary: string, shape: Shape): Promise<QemuTarget> {
     const machine = 'virt,iommu=smmuv3,memory-backend=m,gic-version=3';
-    const stage = shape === 'default' ? [] : ['-global', `arm-smmuv3.stage=${shape === 'stage1' ? '1' : shape === 'stage2' ? '2' : 'nested'}`];
+    const stage =
+      shape === 'default'
+        ? []
+        : ['-global', `arm-smmuv3.stage=${shape === 'stage1' ? '1' : shape === 'stage2' ? '2' : 'nested'}`];
     // Newer boards set the stage themselves, over the command line's; the board of 9.1 is the last that does not.
     const board = shape === 'stage1' || shape === 'stage2' ? machine.replace('virt', 'virt-9.1') : machine;
     const start = async (): Promise<Qtest> => {
@@ -100,10 +103,19 @@ export class QemuTarget implements Target {
     this.#qtest.close();
   }
 
-  /** After an outcome with `died`, call {@link revive} before the next. */
-  run(scenario: Scenario): Outcome {
+  /** All 32,768 words of both register pages. Ask from `inspect` of {@link run}. */
+  registers(): Uint32Array {
+    const lines = Array.from({ length: 0x20000 / 4 }, (_, i) => read(i * 4));
+    return Uint32Array.from(this.#qtest.batch(lines).map(numberOf));
+  }
+
+  /**
+   * After an outcome with `died`, call {@link revive} before the next.
+   * @param inspect - Called when all is done and nothing is taken back yet.
+   */
+  run(scenario: Scenario, inspect?: () => void): Outcome {
     try {
-      return this.#run(scenario);
+      return this.#run(scenario, inspect);
     } catch (error) {
       if (!(error instanceof QemuEnded)) throw error;
       this.#dead = true;
@@ -112,7 +124,7 @@ export class QemuTarget implements Target {
     }
   }
 
-  #run(scenario: Scenario): Outcome {
+  #run(scenario: Scenario, inspect?: () => void): Outcome {
     const qtest = this.#qtest;
     const image = imagePages(scenario);
     this.#load(image);
@@ -146,7 +158,7 @@ export class QemuTarget implements Target {
         const start = dmaLines(step.streamId, address, step.write, n);
         const got = runDma(qtest, step.streamId, pending, start, [read(FINAL_REGISTERS.EVENTQ_PROD)]);
         keep(got.before);
-        const now = numberOf(got.then[0]!);
+        const now = numberOf(got.last[0]!);
         spans.push({ place: step.write ? null : { streamId: step.streamId, n }, from: prod, to: now });
         prod = now;
       }
@@ -157,6 +169,7 @@ export class QemuTarget implements Target {
     const values = answers.slice(pending.length).map(numberOf);
     keep(answers);
     const registers = Object.fromEntries(names.map((name, i) => [name, values[i]!])) as Record<FinalRegister, number>;
+    inspect?.();
     this.#reset(registers.GERROR);
     const data = this.#dump(readsOf);
     const after = this.#read(image);
@@ -164,7 +177,12 @@ export class QemuTarget implements Target {
       data: place === null ? 0 : data.get(place.streamId)![place.n]!,
       events: recordsBetween(scenario, after, from, to),
     }));
-    return { reads, dma, registers: settled(registers), stores: changedWords(scenario, softwarePages(scenario, image), after) };
+    return {
+      reads,
+      dma,
+      registers: settled(registers),
+      stores: changedWords(scenario, softwarePages(scenario, image), after),
+    };
   }
 
   /** Puts the image into RAM and zeroes what an earlier one left. */

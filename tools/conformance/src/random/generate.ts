@@ -5,7 +5,6 @@
 import type { ModelFeatures } from '@smmu/smmu-v3-model';
 import { type Scenario, STREAMS } from '../scenario.ts';
 import {
-  AF,
   AP_TABLE_NO_USER,
   AP_TABLE_READ_ONLY,
   BLOCK,
@@ -15,16 +14,11 @@ import {
   L1STD,
   NG,
   PAGE,
-  READ_ONLY,
-  S1_RW,
-  S2_READ,
-  S2_RW,
-  S2_WRITE,
   type SteValues,
-  USER,
 } from '../scene/bits.ts';
 import { DATA, type GranuleShift, NOWHERE, Scene, STRTAB, TG, type Tree } from '../scene/scene.ts';
 import { Draw } from './draw.ts';
+import { attributes1, attributes2, badCd, badSte, noise } from './fields.ts';
 
 const LEVEL1 = 0x4050_0000;
 /** Blocks that a granule allows: level and log2 of the size. */
@@ -91,21 +85,14 @@ class Generator {
     if (kind === 'stage1') this.stage1();
     else if (kind === 'stage2') this.stage2();
     else if (kind === 'nested') this.nested();
-    else if (kind === 'pass') this.s.ste(this.sid, { V: 1, Config: 4, ...this.noise() });
-    else if (kind === 'abort') this.s.ste(this.sid, { V: d.chance(80) ? 1 : 0, Config: d.below(4), ...this.noise() });
+    else if (kind === 'pass') this.s.ste(this.sid, { V: 1, Config: 4, ...noise(d) });
+    else if (kind === 'abort') this.s.ste(this.sid, { V: d.chance(80) ? 1 : 0, Config: d.below(4), ...noise(d) });
     else if (d.chance(50)) this.s.ste(this.sid, { V: 1, Config: 4 });
     this.on();
     this.accesses(kind);
     if (this.leaves.length > 0 && d.chance(35)) this.change();
     if (d.chance(10)) this.command();
     return this.s.build(false);
-  }
-
-  /** STE fields that do not count for streams that pass or abort. */
-  noise(): SteValues {
-    const { d } = this;
-    if (d.chance(60)) return {};
-    return { S1CDMax: d.below(32), S1STALLD: d.below(2), S2T0SZ: d.below(64), S2TG: d.below(4), S2AA64: d.below(2), S2VMID: d.below(65536) };
   }
 
   cdValues(tree: Tree): CdValues {
@@ -127,66 +114,8 @@ class Generator {
       TBI1: d.chance(15) ? 1 : 0,
     };
     if (values.TBI0 !== values.TBI1) s.tag('tbi-differ');
-    if (d.chance(12)) Object.assign(values, this.badCd(tree));
+    if (d.chance(12)) Object.assign(values, badCd(d, s, tree));
     return values as CdValues;
-  }
-
-  /** One field of a CD made unusual. */
-  badCd(tree: Tree): CdValues {
-    const { d, s } = this;
-    const upper = tree.upper;
-    const ttb = upper ? 'TTB1' : 'TTB0';
-    const change = d.pick<[string, CdValues]>([
-      ['V', { V: 0 }],
-      ['AA64', { AA64: 0 }],
-      ['A', { A: 0 }],
-      ['S', { S: 1 }],
-      ['HA', { HA: 1 }],
-      ['HD', { HD: 1 }],
-      ['ENDI', { ENDI: 1 }],
-      ['TxSZ', { [upper ? 'T1SZ' : 'T0SZ']: d.pick([0, 1, 15, 40, 41, 63]) }],
-      ['TGx', { [upper ? 'TG1' : 'TG0']: upper ? 0 : 3 }],
-      ['TTB', { [ttb]: 2n ** 43n << BigInt(d.below(9)) }],
-      ['EPD', { EPD0: 1, EPD1: 1 }],
-      ['other-half', upper ? { EPD0: 0, T0SZ: d.below(64), TG0: d.below(4) } : { EPD1: 0, T1SZ: d.below(64), TG1: d.below(4) }],
-    ]);
-    s.tag(`CD.${change[0]}`);
-    return change[1];
-  }
-
-  /** One field of an STE made unusual; `config` says for which stages. */
-  badSte(config: number): SteValues {
-    const { d, s } = this;
-    const changes: [string, SteValues][] = [
-      ['V', { V: 0 }],
-      ['S1CDMax', { S1CDMax: d.between(1, 31) }],
-      ['S1STALLD', { S1STALLD: 1 }],
-      ['Config', { Config: config === 7 ? d.below(7) : config === 6 ? d.below(5) : d.below(6) }],
-      ['S1DSS', { S1DSS: d.below(4) }],
-      ['S1Fmt', { S1Fmt: d.below(4) }],
-      ['STRW', { STRW: d.below(4) }],
-      ['EATS', { EATS: d.below(4) }],
-      ['attributes', { MTCFG: 1, MemAttr: d.below(16), SHCFG: d.below(4), PRIVCFG: d.below(4), INSTCFG: d.below(4), NSCFG: d.below(4) }],
-    ];
-    if (config === 5) changes.push(['S1ContextPtr', { S1ContextPtr: 2n ** BigInt(d.between(44, 51)) }], ['S2-unused', { S2T0SZ: d.below(64), S2TG: 3, S2S: 1, S2HA: 1 }]);
-    if (config >= 6)
-      changes.push(
-        ['S2T0SZ', { S2T0SZ: d.pick([0, 12, 15, 16, 19, 20, 39, 40, 63]) }],
-        ['S2SL0', { S2SL0: d.below(4) }],
-        ['S2TG', { S2TG: 3 }],
-        ['S2PS', { S2PS: d.below(8) }],
-        ['S2ENDI', { S2ENDI: 1 }],
-        ['S2S', { S2S: 1 }],
-        ['S2HA', { S2HA: 1 }],
-        ['S2HD', { S2HD: 1 }],
-        ['S2TTB', { S2TTB: 2n ** BigInt(d.between(44, 51)) }],
-        ['S2PTW', { S2PTW: 1 }],
-        ['S2FWB', { S2FWB: 1 }],
-      );
-    if (config >= 6 && d.chance(2)) changes.splice(0, changes.length, ['S2AA64', { S2AA64: 0 }]);
-    const change = d.pick(changes);
-    s.tag(`STE.${change[0]}`);
-    return change[1];
   }
 
   /** Whether an address is far enough from all others of the tree that no leaf covers two. */
@@ -205,35 +134,6 @@ class Generator {
     return tree.upper ? ((1n << 64n) - (1n << BigInt(bits))) | low : low;
   }
 
-  attributes1(): bigint {
-    const { d, s } = this;
-    let bits = S1_RW;
-    if (d.chance(25)) bits |= READ_ONLY;
-    if (d.chance(6)) {
-      bits &= ~USER;
-      s.tag('no-user');
-    }
-    if (d.chance(8)) bits &= ~AF;
-    if (d.chance(15)) bits &= ~NG;
-    if (d.chance(20)) bits |= d.bits(2) << 53n;
-    if (d.chance(15)) bits |= d.bits(4) << 55n;
-    if (d.chance(10)) bits = (bits & ~(3n << 8n)) | (d.pick([0n, 2n, 3n]) << 8n);
-    if (d.chance(10)) bits |= d.bits(3) << 2n;
-    return bits;
-  }
-  attributes2(): bigint {
-    const { d } = this;
-    let bits = S2_RW;
-    if (d.chance(20)) bits &= ~S2_WRITE;
-    if (d.chance(15)) {
-      bits &= ~S2_READ;
-      this.s.tag('write-only');
-    }
-    if (d.chance(8)) bits &= ~AF;
-    if (d.chance(15)) bits |= d.bits(2) << 53n;
-    return bits;
-  }
-
   /** Adds a leaf, or what should have become one. */
   leaf(tree: Tree, stage: 1 | 2, output?: { address: number; lands: number }): void {
     const { d, s } = this;
@@ -243,7 +143,7 @@ class Generator {
     let address = this.addressIn(tree);
     address -= address & ((1n << BigInt(log2)) - 1n);
     if (!this.#free(tree, address)) return;
-    const attributes = stage === 1 ? this.attributes1() : this.attributes2();
+    const attributes = stage === 1 ? attributes1(d, s) : attributes2(d, s);
     let tableBits = 0n;
     if (stage === 1 && d.chance(8)) {
       tableBits = d.pick([AP_TABLE_NO_USER, AP_TABLE_READ_ONLY, AP_TABLE_NO_USER | AP_TABLE_READ_ONLY]);
@@ -257,7 +157,7 @@ class Generator {
       return;
     }
     if (kind < 8 && deepest > startLevel) {
-      s.tag('walk-nowhere');
+      s.tag('walk-nowhere', 'table-size');
       s.map(tree, address, BigInt(NOWHERE) | 3n, d.between(startLevel, deepest - 1), tableBits);
       return;
     }
@@ -309,7 +209,7 @@ class Generator {
     const tree = s.tree1(options);
     const cd = s.placeCd();
     s.cdAt(cd, { ...s.plainCd(tree, options), ...this.cdValues(tree) });
-    const bad = d.chance(8) ? this.badSte(5) : {};
+    const bad = d.chance(8) ? badSte(d, s, 5) : {};
     s.ste(this.sid, { V: 1, Config: 5, S1ContextPtr: cd, S2VMID: this.vmid, ...bad });
     for (let i = d.between(1, 4); i > 0; i--) this.leaf(tree, 1);
   }
@@ -328,7 +228,16 @@ class Generator {
       const tree = s.tree2({ granule, inputBits, startLevel });
       const ps = d.chance(70) ? 4 : d.below(6);
       if (inputBits > IPS_BITS[ps]!) s.tag('s2-size-above-ps');
-      return { tree, ste: { ...s.plainS2(tree), S2PS: ps, S2R: d.chance(80) ? 1 : 0, S2AFFD: d.chance(10) ? 1 : 0, S2VMID: this.vmid } };
+      return {
+        tree,
+        ste: {
+          ...s.plainS2(tree),
+          S2PS: ps,
+          S2R: d.chance(80) ? 1 : 0,
+          S2AFFD: d.chance(10) ? 1 : 0,
+          S2VMID: this.vmid,
+        },
+      };
     }
   }
 
@@ -336,7 +245,7 @@ class Generator {
     const { d, s } = this;
     this.vmid = d.pick([0, 1, 255, 256, 0xffff]);
     const { tree, ste } = this.tree2();
-    s.ste(this.sid, { V: 1, Config: 6, ...ste, ...(d.chance(10) ? this.badSte(6) : {}) });
+    s.ste(this.sid, { V: 1, Config: 6, ...ste, ...(d.chance(10) ? badSte(d, s, 6) : {}) });
     for (let i = d.between(1, 4); i > 0; i--) this.leaf(tree, 2);
   }
 
@@ -357,12 +266,17 @@ class Generator {
     s.cdAt(cd, { ...s.plainCd(tree, options), ...values });
     if (values.R !== ste.S2R) s.tag('record-differ');
     if (granule !== 12) s.tag('large-tables');
+    if (IPS_BITS[Number(values.IPS)]! < tree2.inputBits) s.tag('s1-size-small');
     const whole = d.chance(90);
     for (const at of [cd, 0x4100_0000, 0x4120_0000]) if (whole || d.chance(60)) s.identity(tree2, at);
     if (!whole) s.tag('tables-unmapped');
-    s.ste(this.sid, { V: 1, Config: 7, S1ContextPtr: cd, ...ste, ...(d.chance(10) ? this.badSte(7) : {}) });
+    s.ste(this.sid, { V: 1, Config: 7, S1ContextPtr: cd, ...ste, ...(d.chance(10) ? badSte(d, s, 7) : {}) });
     const size = 1n << BigInt(tree2.inputBits);
-    this.#used.push(...[0x4000_0000n >> 30n, 0x4000_0000n >> 25n, 0x4100_0000n >> 25n, 0x4120_0000n >> 25n, 0x4000_0000n >> 29n].map((key) => (BigInt(tree2.root) << 64n) | key));
+    this.#used.push(
+      ...[0x4000_0000n >> 30n, 0x4000_0000n >> 25n, 0x4100_0000n >> 25n, 0x4120_0000n >> 25n, 0x4000_0000n >> 29n].map(
+        (key) => (BigInt(tree2.root) << 64n) | key,
+      ),
+    );
     for (let i = d.between(1, 3); i > 0; i--) {
       const before = this.leaves.length;
       this.leaf(tree2, 2);
@@ -370,9 +284,13 @@ class Generator {
       const reach = target === undefined ? d.bits(tree2.inputBits) : target.address;
       const page = 2n ** BigInt(granule);
       // Into the data region, where a block of stage 2 is larger than that.
-      const into = target !== undefined && target.log2 > 20 && target.pa >= 0 && target.pa <= DATA ? DATA - target.pa : 0;
+      const into =
+        target !== undefined && target.log2 > 20 && target.pa >= 0 && target.pa <= DATA ? DATA - target.pa : 0;
       const out = (reach < size ? reach + BigInt(into) : 0n) & ~(page - 1n);
-      this.leaf(tree, 1, { address: Number(out), lands: target === undefined || target.pa < 0 ? -1 : target.pa + into });
+      this.leaf(tree, 1, {
+        address: Number(out),
+        lands: target === undefined || target.pa < 0 ? -1 : target.pa + into,
+      });
     }
   }
 
@@ -391,7 +309,7 @@ class Generator {
     }
     s.need('twoLevel').tag('two-level');
     const split = d.pick([6, 8, 10]);
-    const leaf = STRTAB + (sid >> split << split) * 64;
+    const leaf = STRTAB + ((sid >> split) << split) * 64;
     const span = d.chance(85) ? split + 1 : d.below(14);
     if (span !== split + 1) s.tag('span');
     s.store(LEVEL1 + (sid >> split) * 8, L1STD(leaf - (leaf % 64), span));
@@ -438,8 +356,11 @@ class Generator {
     const { d, s } = this;
     const leaf = d.pick(this.leaves);
     if (leaf.at === 0) return;
-    const attributes = leaf.stage === 1 ? this.attributes1() : this.attributes2();
-    const pa = leaf.level === 3 && leaf.pa >= DATA && leaf.pa < NOWHERE && !s.tags.includes('nested') ? DATA + d.below(64) * 0x1_0000 : leaf.pa;
+    const attributes = leaf.stage === 1 ? attributes1(d, s) : attributes2(d, s);
+    const pa =
+      leaf.level === 3 && leaf.pa >= DATA && leaf.pa < NOWHERE && !s.tags.includes('nested')
+        ? DATA + d.below(64) * 0x1_0000
+        : leaf.pa;
     const gone = d.chance(25);
     s.dword(leaf.at, gone ? 0n : BigInt(pa) | (leaf.level === 3 ? PAGE : BLOCK) | attributes);
     s.commands(...this.covering(leaf));
@@ -455,7 +376,11 @@ class Generator {
     const all: Command[][] = [[CMD.nsnhAll()]];
     if (this.f.stage2) all.push([CMD.s12Vmall(stage2Vmid)]);
     if (leaf.stage === 1) {
-      all.push([CMD.nhAll(stage2Vmid)], [CMD.nhVaa(leaf.address, { vmid: stage2Vmid })], [CMD.nhVa(leaf.address, { asid, vmid: stage2Vmid })]);
+      all.push(
+        [CMD.nhAll(stage2Vmid)],
+        [CMD.nhVaa(leaf.address, { vmid: stage2Vmid })],
+        [CMD.nhVa(leaf.address, { asid, vmid: stage2Vmid })],
+      );
       if (!leaf.global) all.push([CMD.nhAsid(asid, stage2Vmid)]);
       if (rangeInv) {
         const pages = Math.max(0, Math.min(31, 2 ** (leaf.log2 - leaf.tree.granule) - 1));

@@ -8,13 +8,19 @@ type Positions = Readonly<Record<string, readonly [dword: number, hi: number, lo
 export type Values<P> = { readonly [K in keyof P]?: number | bigint };
 
 /** Packs named values into 32-bit words. Address fields take the address itself. */
-function pack<P extends Positions>(positions: P, addresses: readonly string[], words: number, values: Values<P>): number[] {
+function pack<P extends Positions>(
+  positions: P,
+  addresses: readonly string[],
+  words: number,
+  values: Values<P>,
+): number[] {
   const dwords = new Array<bigint>(words / 2).fill(0n);
   for (const [name, given] of Object.entries(values)) {
     const [dword, hi, lo] = positions[name]!;
     let value = BigInt(given as number | bigint);
     if (addresses.includes(name)) value >>= BigInt(lo);
-    if (value < 0n || value >> BigInt(hi - lo + 1) !== 0n) throw new RangeError(`${name}=${given} does not fit [${hi}:${lo}]`);
+    if (value < 0n || value >> BigInt(hi - lo + 1) !== 0n)
+      throw new RangeError(`${name}=${given} does not fit [${hi}:${lo}]`);
     dwords[dword]! |= value << BigInt(lo);
   }
   return dwords.flatMap(wordsOf);

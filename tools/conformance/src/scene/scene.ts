@@ -15,10 +15,10 @@ import {
 } from '../scenario.ts';
 import {
   AF,
-  CLASS,
-  CODES,
   type CdValues,
+  CLASS,
   CMD,
+  CODES,
   type Command,
   cdWords,
   type EventName,
@@ -219,7 +219,8 @@ export class Scene {
     const inputBits = options.inputBits ?? 40;
     this.need(GRANULE_NEED[granule]);
     const stride = granule - 3;
-    const startLevel = options.startLevel ?? Math.max(granule === 12 ? 0 : 1, 4 - Math.ceil((inputBits - granule) / stride));
+    const startLevel =
+      options.startLevel ?? Math.max(granule === 12 ? 0 : 1, 4 - Math.ceil((inputBits - granule) / stride));
     const indexBits = inputBits - (granule + (3 - startLevel) * stride);
     const root = options.root ?? this.table(Math.max(2 ** granule, 2 ** (indexBits + 3)));
     return { root, granule, inputBits, startLevel, upper: false };
@@ -263,8 +264,7 @@ export class Scene {
       ...options.s1?.ste,
       ...options.s2?.ste,
     });
-    if (options.identity ?? true)
-      for (const at of [CDTAB, TABLES, TABLES + 0x20_0000]) this.identity(s2, at);
+    if (options.identity ?? true) for (const at of [CDTAB, TABLES, TABLES + 0x20_0000]) this.identity(s2, at);
 
     return { s1: { ...s1, cd }, s2 };
   }

@@ -16,11 +16,18 @@ export const commands: readonly Scenario[] = group('commands', (add) => {
   const legal = (name: string, title: string, section: string, ...list: Command[]): void =>
     add(`ok-${name}`, title, section, (s) => {
       s.ste(SID, { V: 1, Config: 4 });
-      s.on().commands(...list).reads(SID, BigInt(DATA), DATA);
+      s.on()
+        .commands(...list)
+        .reads(SID, BigInt(DATA), DATA);
     });
 
   for (const opcode of [0x00, 0x08, 0x0f, 0x14, 0x1f, 0x31, 0x3f, 0x47, 0x7f, 0x80, 0xff])
-    illegal(`opcode-0x${opcode.toString(16)}`, `Opcode 0x${opcode.toString(16)} is reserved`, '4.1.3', CMD.raw(BigInt(opcode)));
+    illegal(
+      `opcode-0x${opcode.toString(16)}`,
+      `Opcode 0x${opcode.toString(16)} is reserved`,
+      '4.1.3',
+      CMD.raw(BigInt(opcode)),
+    );
   illegal('sync-cs-3', 'CMD_SYNC with CS=3', '4.7.3', CMD.sync(3));
   illegal('resume', 'CMD_RESUME where no stalls exist', '4.7.1', CMD.resume(SID));
   illegal('stall-term', 'CMD_STALL_TERM where no stalls exist', '4.7.2', CMD.stallTerm(SID));
@@ -40,10 +47,14 @@ export const commands: readonly Scenario[] = group('commands', (add) => {
   illegal('cfgi-range-secure', 'CMD_CFGI_STE_RANGE with SSec=1', '4.3.2', secure(CMD.cfgiSteRange(SID, 2)));
   illegal('cfgi-all-secure', 'CMD_CFGI_ALL with SSec=1', '4.3.6', secure(CMD.cfgiAll()));
   add('ill-cfgi-cd-secure', 'CMD_CFGI_CD with SSec=1: CERROR_ILL', '4.3.3', (s) => {
-    s.need('stage1').on().stops(0, ILL, secure(CMD.cfgiCd(SID)));
+    s.need('stage1')
+      .on()
+      .stops(0, ILL, secure(CMD.cfgiCd(SID)));
   });
   add('ill-cfgi-cd-all-secure', 'CMD_CFGI_CD_ALL with SSec=1: CERROR_ILL', '4.3.4', (s) => {
-    s.need('stage1').on().stops(0, ILL, secure(CMD.cfgiCdAll(SID)));
+    s.need('stage1')
+      .on()
+      .stops(0, ILL, secure(CMD.cfgiCdAll(SID)));
   });
   illegal('prefetch-config-secure', 'CMD_PREFETCH_CONFIG with SSec=1', '4.2.1', secure(CMD.prefetchConfig(SID)));
   illegal('prefetch-addr-secure', 'CMD_PREFETCH_ADDR with SSec=1', '4.2.2', secure(CMD.prefetchAddr(SID, 0n)));
@@ -56,7 +67,9 @@ export const commands: readonly Scenario[] = group('commands', (add) => {
       s.need('rangeInv', 'stage1').on().stops(0, ILL, command);
     });
   add('ill-range-s2-ipa', 'CMD_TLBI_S2_IPA with TG without NUM, SCALE and TTL: CERROR_ILL', '4.4.1.1', (s) => {
-    s.need('rangeInv', 'stage2').on().stops(0, ILL, CMD.s2Ipa(0x1000n, { tg: 1 }));
+    s.need('rangeInv', 'stage2')
+      .on()
+      .stops(0, ILL, CMD.s2Ipa(0x1000n, { tg: 1 }));
   });
   add('ill-no-stage2', 'Stage 2 invalidations without stage 2: CERROR_ILL', '4.4.3.2', (s) => {
     s.need('noStage2').on().stops(0, ILL, CMD.s12Vmall());
@@ -65,12 +78,37 @@ export const commands: readonly Scenario[] = group('commands', (add) => {
     s.need('noStage2').on().stops(0, ILL, CMD.s2Ipa(0x1000n));
   });
 
+  for (const [name, command] of [
+    ['cfgi-cd', CMD.cfgiCd(SID)],
+    ['cfgi-cd-all', CMD.cfgiCdAll(SID)],
+    ['nh-all', CMD.nhAll()],
+    ['nh-asid', CMD.nhAsid(1)],
+    ['nh-va', CMD.nhVa(0x1000n)],
+    ['nh-vaa', CMD.nhVaa(0x1000n)],
+  ] as [string, Command][])
+    add(`ill-no-stage1-${name}`, `Stage 1 invalidations without stage 1 (${name}): CERROR_ILL`, '4.3.3', (s) => {
+      s.need('noStage1').on().stops(0, ILL, command);
+    });
+
   legal('sync', 'CMD_SYNC without a signal', '4.7.3', CMD.sync(0));
   legal('sync-irq', 'CMD_SYNC with CS=1 and no MSI', '4.7.3', CMD.sync(1));
   legal('sync-sev', 'CMD_SYNC with CS=2 acts as CS=0 without SEV', '4.7.3', CMD.sync(2));
   legal('prefetch', 'Prefetches are hints', '4.2', CMD.prefetchConfig(SID), CMD.prefetchAddr(SID, 0x1000n));
-  legal('prefetch-bad', 'A prefetch of a bad stream records nothing', '4.2', CMD.prefetchConfig(0xffff), CMD.prefetchAddr(0x7777, 0n));
-  legal('cfgi', 'Configuration invalidations of streams that nobody uses', '4.3', CMD.cfgiSte(0xffff), CMD.cfgiSteRange(0x100, 7), CMD.cfgiAll());
+  legal(
+    'prefetch-bad',
+    'A prefetch of a bad stream records nothing',
+    '4.2',
+    CMD.prefetchConfig(0xffff),
+    CMD.prefetchAddr(0x7777, 0n),
+  );
+  legal(
+    'cfgi',
+    'Configuration invalidations of streams that nobody uses',
+    '4.3',
+    CMD.cfgiSte(0xffff),
+    CMD.cfgiSteRange(0x100, 7),
+    CMD.cfgiAll(),
+  );
   legal('tlbi', 'TLB invalidations of what is not cached', '4.4', CMD.nsnhAll());
   legal('sid-wide', 'CMD_CFGI_STE of a StreamID beyond SIDSIZE', '4.3.1', CMD.cfgiSte(0xffff_ffff));
 
@@ -79,7 +117,9 @@ export const commands: readonly Scenario[] = group('commands', (add) => {
     s.cmdqBase = NOWHERE;
     s.on({ cmdqBase: NOWHERE, cmdqLog2: 6 });
     s.write(0x98, 2).reads(SID, BigInt(DATA), DATA);
-    s.ends('CMDQ_PROD', 2).ends('CMDQ_CONS', (ABT << 24) >>> 0).ends('GERROR', 1);
+    s.ends('CMDQ_PROD', 2)
+      .ends('CMDQ_CONS', (ABT << 24) >>> 0)
+      .ends('GERROR', 1);
   });
   add('stops', 'After an error nothing is consumed', '7.1', (s) => {
     s.on().stops(0, ILL, CMD.raw(0xffn));

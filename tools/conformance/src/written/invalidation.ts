@@ -9,41 +9,49 @@ const OLD = DATA;
 const NEW: number = DATA + 0x10_0000;
 
 /** A page is used, then the table is changed; after the command the new one must be used. */
-const drops = (command: Command, options: { granule?: GranuleShift; asid?: number; vmid?: number } = {}) => (s: Scene): void => {
-  const { granule = 12, asid = 1, vmid = 0 } = options;
-  const tree = s.stage1(SID, { granule, asid, ste: { S2VMID: vmid } });
-  const at = s.page(tree, VA, OLD);
-  s.pattern(NEW);
-  s.on().reads(SID, VA, OLD);
-  s.dword(at, BigInt(NEW) | PAGE | S1_RW);
-  s.commands(command).reads(SID, VA, NEW);
-};
+const drops =
+  (command: Command, options: { granule?: GranuleShift; asid?: number; vmid?: number } = {}) =>
+  (s: Scene): void => {
+    const { granule = 12, asid = 1, vmid = 0 } = options;
+    const tree = s.stage1(SID, { granule, asid, ste: { S2VMID: vmid } });
+    const at = s.page(tree, VA, OLD);
+    s.pattern(NEW);
+    s.on().reads(SID, VA, OLD);
+    s.dword(at, BigInt(NEW) | PAGE | S1_RW);
+    s.commands(command).reads(SID, VA, NEW);
+  };
 /** As above, but the command names something else: the old translation stays (a cache that keeps all it may). */
-const keeps = (command: Command, options: { asid?: number; vmid?: number; global?: boolean } = {}) => (s: Scene): void => {
-  const tree = s.stage1(SID, { asid: options.asid ?? 1, ste: { S2VMID: options.vmid ?? 0 } });
-  const at = options.global ? s.globalPage(tree, VA, OLD) : s.page(tree, VA, OLD);
-  s.pattern(NEW);
-  s.on().reads(SID, VA, OLD);
-  s.dword(at, BigInt(NEW) | PAGE | S1_RW);
-  s.commands(command).reads(SID, VA, OLD);
-};
+const keeps =
+  (command: Command, options: { asid?: number; vmid?: number; global?: boolean } = {}) =>
+  (s: Scene): void => {
+    const tree = s.stage1(SID, { asid: options.asid ?? 1, ste: { S2VMID: options.vmid ?? 0 } });
+    const at = options.global ? s.globalPage(tree, VA, OLD) : s.page(tree, VA, OLD);
+    s.pattern(NEW);
+    s.on().reads(SID, VA, OLD);
+    s.dword(at, BigInt(NEW) | PAGE | S1_RW);
+    s.commands(command).reads(SID, VA, OLD);
+  };
 /** Stage 2: the same with S2VMID 3. */
-const drops2 = (command: Command, granule: GranuleShift = 12) => (s: Scene): void => {
-  const tree = s.stage2(SID, { granule, vmid: 3 });
-  const at = s.page2(tree, VA, OLD);
-  s.pattern(NEW);
-  s.on().reads(SID, VA, OLD);
-  s.dword(at, BigInt(NEW) | PAGE | S2_RW);
-  s.commands(command).reads(SID, VA, NEW);
-};
-const keeps2 = (command: Command) => (s: Scene): void => {
-  const tree = s.stage2(SID, { vmid: 3 });
-  const at = s.page2(tree, VA, OLD);
-  s.pattern(NEW);
-  s.on().reads(SID, VA, OLD);
-  s.dword(at, BigInt(NEW) | PAGE | S2_RW);
-  s.commands(command).reads(SID, VA, OLD);
-};
+const drops2 =
+  (command: Command, granule: GranuleShift = 12) =>
+  (s: Scene): void => {
+    const tree = s.stage2(SID, { granule, vmid: 3 });
+    const at = s.page2(tree, VA, OLD);
+    s.pattern(NEW);
+    s.on().reads(SID, VA, OLD);
+    s.dword(at, BigInt(NEW) | PAGE | S2_RW);
+    s.commands(command).reads(SID, VA, NEW);
+  };
+const keeps2 =
+  (command: Command) =>
+  (s: Scene): void => {
+    const tree = s.stage2(SID, { vmid: 3 });
+    const at = s.page2(tree, VA, OLD);
+    s.pattern(NEW);
+    s.on().reads(SID, VA, OLD);
+    s.dword(at, BigInt(NEW) | PAGE | S2_RW);
+    s.commands(command).reads(SID, VA, OLD);
+  };
 
 /** Sixteen pages in a row, all changed; says which were dropped. */
 function row(s: Scene, tree: Tree, pages: number): number[] {
@@ -83,7 +91,7 @@ export const invalidation: readonly Scenario[] = group('invalidation', (add) => 
     s.dword(at, BigInt(OLD) | PAGE | S1_RW);
     s.reads(SID, VA, OLD);
   });
-  add('nh-all', 'CMD_TLBI_NH_ALL drops a VMID\'s stage 1', '4.4.2.1', drops(CMD.nhAll()));
+  add('nh-all', "CMD_TLBI_NH_ALL drops a VMID's stage 1", '4.4.2.1', drops(CMD.nhAll()));
   add('nsnh-all', 'CMD_TLBI_NSNH_ALL drops everything', '4.4.4.1', drops(CMD.nsnhAll()));
   add('nh-asid', 'CMD_TLBI_NH_ASID drops an ASID', '4.4.2.2', drops(CMD.nhAsid(1)));
   add('nh-asid-ffff', 'CMD_TLBI_NH_ASID drops ASID 0xffff', '4.4.2.2', drops(CMD.nhAsid(0xffff), { asid: 0xffff }));
@@ -91,7 +99,12 @@ export const invalidation: readonly Scenario[] = group('invalidation', (add) => 
   add('nh-asid-global', 'CMD_TLBI_NH_ASID may keep global entries', '4.4.2.2', keeps(CMD.nhAsid(1), { global: true }));
   add('nh-va', 'CMD_TLBI_NH_VA drops a page', '4.4.2.4', drops(CMD.nhVa(VA, { asid: 1 })));
   add('nh-va-leaf', 'CMD_TLBI_NH_VA with Leaf=1 drops a page', '4.4.2.4', drops(CMD.nhVa(VA, { asid: 1, leaf: true })));
-  add('nh-va-other-page', 'CMD_TLBI_NH_VA of another page may keep', '4.4.2.4', keeps(CMD.nhVa(VA + 0x1000n, { asid: 1 })));
+  add(
+    'nh-va-other-page',
+    'CMD_TLBI_NH_VA of another page may keep',
+    '4.4.2.4',
+    keeps(CMD.nhVa(VA + 0x1000n, { asid: 1 })),
+  );
   add('nh-va-other-asid', 'CMD_TLBI_NH_VA of another ASID may keep', '4.4.2.4', keeps(CMD.nhVa(VA, { asid: 2 })));
   add('nh-va-global', 'CMD_TLBI_NH_VA of another ASID drops a global page', '4.4.2.4', (s) => {
     const tree = s.stage1(SID, { asid: 1 });
@@ -105,8 +118,18 @@ export const invalidation: readonly Scenario[] = group('invalidation', (add) => 
   add('nh-vaa-other', 'CMD_TLBI_NH_VAA of another page may keep', '4.4.2.3', keeps(CMD.nhVaa(VA - 0x1000n)));
   for (const granule of [12, 14, 16] as GranuleShift[]) {
     const kib = 2 ** granule / 1024;
-    add(`nh-va-${kib}k`, `CMD_TLBI_NH_VA without TG drops a ${kib} KiB page`, '4.4.2.4', drops(CMD.nhVa(VA, { asid: 1 }), { granule }));
-    add(`nh-va-${kib}k-inside`, `CMD_TLBI_NH_VA of any address in a ${kib} KiB page drops it`, '4.4.1', drops(CMD.nhVa(VA + BigInt(2 ** granule - 4096), { asid: 1 }), { granule }));
+    add(
+      `nh-va-${kib}k`,
+      `CMD_TLBI_NH_VA without TG drops a ${kib} KiB page`,
+      '4.4.2.4',
+      drops(CMD.nhVa(VA, { asid: 1 }), { granule }),
+    );
+    add(
+      `nh-va-${kib}k-inside`,
+      `CMD_TLBI_NH_VA of any address in a ${kib} KiB page drops it`,
+      '4.4.1',
+      drops(CMD.nhVa(VA + BigInt(2 ** granule - 4096), { asid: 1 }), { granule }),
+    );
     add(`nh-va-${kib}k-tg`, `CMD_TLBI_NH_VA with TG and TTL=3 drops a ${kib} KiB page`, '4.4.1.1', (s) => {
       s.need('rangeInv');
       drops(CMD.nhVa(VA, { asid: 1, tg: TG[granule], ttl: 3, leaf: true }), { granule })(s);
@@ -117,15 +140,20 @@ export const invalidation: readonly Scenario[] = group('invalidation', (add) => 
       [2, 1],
       [7, 1],
     ] as [number, number][])
-      add(`range-${kib}k-${num}-${scale}`, `A range of ${(num + 1) * 2 ** scale} pages of ${kib} KiB is dropped, the next page may stay`, '4.4.1.1', (s) => {
-        s.need('rangeInv');
-        const pages = Math.min(20, (num + 1) * 2 ** scale + 1);
-        const tree = s.stage1(SID, { granule });
-        row(s, tree, pages);
-        s.commands(CMD.nhVa(VA, { asid: 1, tg: TG[granule], num, scale }));
-        for (let i = 0; i < pages; i++)
-          s.reads(SID, VA + BigInt(i * 2 ** granule), (i + 1 < pages || pages === 20 ? NEW : OLD) + i * 2 ** granule);
-      });
+      add(
+        `range-${kib}k-${num}-${scale}`,
+        `A range of ${(num + 1) * 2 ** scale} pages of ${kib} KiB is dropped, the next page may stay`,
+        '4.4.1.1',
+        (s) => {
+          s.need('rangeInv');
+          const pages = Math.min(20, (num + 1) * 2 ** scale + 1);
+          const tree = s.stage1(SID, { granule });
+          row(s, tree, pages);
+          s.commands(CMD.nhVa(VA, { asid: 1, tg: TG[granule], num, scale }));
+          for (let i = 0; i < pages; i++)
+            s.reads(SID, VA + BigInt(i * 2 ** granule), (i + 1 < pages || pages === 20 ? NEW : OLD) + i * 2 ** granule);
+        },
+      );
     add(`range-all-${kib}k`, `The longest range drops ${kib} KiB pages`, '4.4.1.1', (s) => {
       s.need('rangeInv');
       const tree = s.stage1(SID, { granule });
@@ -197,23 +225,42 @@ export const invalidation: readonly Scenario[] = group('invalidation', (add) => 
   add('s12-vmall-other', 'CMD_TLBI_S12_VMALL of another VMID may keep', '4.4.3.2', keeps2(CMD.s12Vmall(4)));
   add('s2-nsnh-all', 'CMD_TLBI_NSNH_ALL drops stage 2', '4.4.4.1', drops2(CMD.nsnhAll()));
   add('s2-ipa', 'CMD_TLBI_S2_IPA drops a page', '4.4.3.1', drops2(CMD.s2Ipa(VA, { vmid: 3 })));
-  add('s2-ipa-leaf', 'CMD_TLBI_S2_IPA with Leaf=1 drops a page', '4.4.3.1', drops2(CMD.s2Ipa(VA, { vmid: 3, leaf: true })));
-  add('s2-ipa-other', 'CMD_TLBI_S2_IPA of another page may keep', '4.4.3.1', keeps2(CMD.s2Ipa(VA + 0x1000n, { vmid: 3 })));
+  add(
+    's2-ipa-leaf',
+    'CMD_TLBI_S2_IPA with Leaf=1 drops a page',
+    '4.4.3.1',
+    drops2(CMD.s2Ipa(VA, { vmid: 3, leaf: true })),
+  );
+  add(
+    's2-ipa-other',
+    'CMD_TLBI_S2_IPA of another page may keep',
+    '4.4.3.1',
+    keeps2(CMD.s2Ipa(VA + 0x1000n, { vmid: 3 })),
+  );
   add('s2-ipa-vmid', 'CMD_TLBI_S2_IPA of another VMID may keep', '4.4.3.1', keeps2(CMD.s2Ipa(VA, { vmid: 4 })));
   for (const granule of [12, 14, 16] as GranuleShift[])
-    add(`s2-ipa-tg-${2 ** granule / 1024}k`, `CMD_TLBI_S2_IPA by range drops ${2 ** granule / 1024} KiB pages`, '4.4.1.1', (s) => {
-      s.need('rangeInv');
-      drops2(CMD.s2Ipa(VA, { vmid: 3, tg: TG[granule], num: 1 }), granule)(s);
-    });
-  add('two-asids', 'An ASID\'s invalidation may leave another\'s page', '4.4.2.2', (s) => {
+    add(
+      `s2-ipa-tg-${2 ** granule / 1024}k`,
+      `CMD_TLBI_S2_IPA by range drops ${2 ** granule / 1024} KiB pages`,
+      '4.4.1.1',
+      (s) => {
+        s.need('rangeInv');
+        drops2(CMD.s2Ipa(VA, { vmid: 3, tg: TG[granule], num: 1 }), granule)(s);
+      },
+    );
+  add('two-asids', "An ASID's invalidation may leave another's page", '4.4.2.2', (s) => {
     const one = s.stage1(SID, { asid: 1 });
     const two = s.stage1(SID2, { asid: 2 });
     const a = s.page(one, VA, OLD);
     const b = s.page(two, VA, OLD + 0x1000);
     s.pattern(NEW, NEW + 0x1000);
-    s.on().reads(SID, VA, OLD).reads(SID2, VA, OLD + 0x1000);
+    s.on()
+      .reads(SID, VA, OLD)
+      .reads(SID2, VA, OLD + 0x1000);
     s.dword(a, BigInt(NEW) | PAGE | S1_RW).dword(b, BigInt(NEW + 0x1000) | PAGE | S1_RW);
-    s.commands(CMD.nhAsid(1)).reads(SID, VA, NEW).reads(SID2, VA, OLD + 0x1000);
+    s.commands(CMD.nhAsid(1))
+      .reads(SID, VA, NEW)
+      .reads(SID2, VA, OLD + 0x1000);
     s.commands(CMD.nhAsid(2)).reads(SID2, VA, NEW + 0x1000);
   });
 
@@ -249,7 +296,7 @@ export const invalidation: readonly Scenario[] = group('invalidation', (add) => 
   for (const [name, command, title] of [
     ['cfgi-cd', CMD.cfgiCd(SID), 'CMD_CFGI_CD drops a CD'],
     ['cfgi-cd-l1', CMD.cfgiCd(SID, 0, false), 'CMD_CFGI_CD with Leaf=0 drops a CD'],
-    ['cfgi-cd-all', CMD.cfgiCdAll(SID), 'CMD_CFGI_CD_ALL drops a stream\'s CDs'],
+    ['cfgi-cd-all', CMD.cfgiCdAll(SID), "CMD_CFGI_CD_ALL drops a stream's CDs"],
     ['cfgi-cd-ste', CMD.cfgiSte(SID), 'CMD_CFGI_STE drops the CDs reached through it'],
   ] as [string, Command, string][])
     add(name, title, '4.3', (s) => {

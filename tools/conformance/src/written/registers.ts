@@ -46,7 +46,9 @@ export const registers: readonly Scenario[] = [
       s.write(0x20, 0xc).read(0x24, 0xc).write(0x20, 4).read(0x24, 4).write(0x20, 0).read(0x24, 0);
     });
     add('cr0-reserved', 'Reserved bits of CR0 are not acknowledged', '6.3.10', (s) => {
-      s.write(0x20, 0xffff_f800 | 8).read(0x24, 8).ends('CR0ACK', 8);
+      s.write(0x20, 0xffff_f800 | 8)
+        .read(0x24, 8)
+        .ends('CR0ACK', 8);
     });
     add('cr0-reserved-read', 'Reserved bits of CR0 read as zero', '6.3.9', (s) => {
       s.write(0x20, 0xffff_f800).read(0x20, 0).ends('CR0ACK', 0);
@@ -92,7 +94,9 @@ export const registers: readonly Scenario[] = [
     });
     add('strtab-locked', 'STRTAB_BASE ignores writes while SMMUEN=1', '6.3.24', (s) => {
       s.ste(SID, { V: 1, Config: 4 });
-      s.on().write64(0x80, STRTAB + 0x10_0000).read(0x80, STRTAB);
+      s.on()
+        .write64(0x80, STRTAB + 0x10_0000)
+        .read(0x80, STRTAB);
       s.commands(CMD.cfgiAll()).reads(SID, VA, DATA);
     });
     add('strtab-cfg-locked', 'STRTAB_BASE_CFG ignores writes while SMMUEN=1', '6.3.25', (s) => {
@@ -111,7 +115,9 @@ export const registers: readonly Scenario[] = [
       s.on().commands(CMD.cfgiAll()).write(0x9c, 0).read(0x9c, 2);
     });
     add('eventq-base-locked', 'EVENTQ_BASE ignores writes while EVENTQEN=1', '6.3.29', (s) => {
-      s.on().write64(0xa0, NOWHERE).read(0xa0, EVTQ + 5);
+      s.on()
+        .write64(0xa0, NOWHERE)
+        .read(0xa0, EVTQ + 5);
       s.faults(SID, VA, 'C_BAD_STE');
     });
     add('eventq-prod-locked', 'EVENTQ_PROD ignores writes while EVENTQEN=1', '6.3.30', (s) => {
@@ -129,7 +135,7 @@ export const registers: readonly Scenario[] = [
     add('eventq-irq-cfg', 'EVENTQ_IRQ_CFGn are reserved without MSIs', '6.3.32', (s) => {
       s.write64(0xb0, 0x1234_5678).read(0xb0, 0).write(0xb8, 1).read(0xb8, 0).write(0xbc, 1).read(0xbc, 0);
     });
-    add('priq', 'The PRI queue\'s registers are reserved without PRI', '6.3.33', (s) => {
+    add('priq', "The PRI queue's registers are reserved without PRI", '6.3.33', (s) => {
       s.write64(0xc0, 0x4050_0005).read(0xc0, 0).write(0x100c8, 1).read(0x100c8, 0).write(0x100cc, 1).read(0x100cc, 0);
     });
     add('halves', 'A 64-bit register may be written by halves', '6.2', (s) => {
@@ -142,10 +148,15 @@ export const registers: readonly Scenario[] = [
   }),
   ...group('gbpa', (add) => {
     add('pass', 'SMMUEN=0 and ABORT=0: transactions pass', '6.3.14', (s) => {
-      s.write(0x44, 0x8000_1000).reads(SID, VA, DATA).writes(SID, VA + 4n, DATA + 4);
+      s.write(0x44, 0x8000_1000)
+        .reads(SID, VA, DATA)
+        .writes(SID, VA + 4n, DATA + 4);
     });
     add('abort', 'SMMUEN=0 and ABORT=1: transactions abort without a record', '6.3.14', (s) => {
-      s.on({ cr0: 0xc }).write(0x44, 0x8010_1000).aborts(SID, VA).aborts(SID, VA + 4n, true);
+      s.on({ cr0: 0xc })
+        .write(0x44, 0x8010_1000)
+        .aborts(SID, VA)
+        .aborts(SID, VA + 4n, true);
     });
     add('update', 'GBPA changes only with Update=1, which reads as 0 when done', '6.3.14', (s) => {
       s.write(0x44, 0x8010_1000).read(0x44, 0x0010_1000).write(0x44, 0x1000).read(0x44, 0x0010_1000);
@@ -159,7 +170,9 @@ export const registers: readonly Scenario[] = [
       s.write(0x44, 0xffef_ffff).read(0x44, 0x000f_3f1f);
     });
     add('beyond-oas', 'SMMUEN=0: an address beyond the output size aborts', '3.4', (s) => {
-      s.on({ cr0: 0xc }).write(0x44, 0x8000_1000).aborts(SID, 1n << 44n);
+      s.on({ cr0: 0xc })
+        .write(0x44, 0x8000_1000)
+        .aborts(SID, 1n << 44n);
     });
     add('off-no-record', 'SMMUEN=0: nothing is recorded', '3.4', (s) => {
       s.on({ cr0: 0xc }).reads(SID, VA, DATA);
@@ -194,9 +207,11 @@ export const registers: readonly Scenario[] = [
       s.write64(0x90, 0x4000_001f).store(0x4000_0000, CMD.sync()).write(0x20, 8).write(0x98, 1);
       s.read(0x9c, 1).ends('CMDQ_PROD', 1).ends('CMDQ_CONS', 1);
     });
-    add('cmdq-align', 'CMDQ_BASE bits below the queue\'s size act as 0', '6.3.26', (s) => {
+    add('cmdq-align', "CMDQ_BASE bits below the queue's size act as 0", '6.3.26', (s) => {
       s.store(0x4020_0000, CMD.sync());
-      s.write64(0x90, 0x4020_0040 + 6).write(0x20, 8).write(0x98, 1);
+      s.write64(0x90, 0x4020_0040 + 6)
+        .write(0x20, 8)
+        .write(0x98, 1);
       s.read(0x9c, 1).ends('CMDQ_PROD', 1).ends('CMDQ_CONS', 1);
     });
     for (const log2 of [0, 1, 2, 4])
@@ -229,7 +244,11 @@ export const registers: readonly Scenario[] = [
     });
     add('evtq-abort', 'A record that cannot be written: GERROR.EVENTQ_ABT_ERR', '7.2', (s) => {
       s.evtqBase = EVTQ;
-      s.write64(0x80, STRTAB).write(0x88, 9).write64(0xa0, NOWHERE + 5).write(0x2c, 2).write(0x20, 5);
+      s.write64(0x80, STRTAB)
+        .write(0x88, 9)
+        .write64(0xa0, NOWHERE + 5)
+        .write(0x2c, 2)
+        .write(0x20, 5);
       s.aborts(SID, 0n).ends('GERROR', 4);
     });
     add('evtq-page-0', 'EVENTQ_PROD in page 0 is the one of page 1', '6.1', (s) => {
@@ -238,8 +257,12 @@ export const registers: readonly Scenario[] = [
     add('evtq-cons-read', 'EVENTQ_CONS reads back', '6.3.31', (s) => {
       s.on().faults(SID, 0n, 'C_BAD_STE').consumeEvents(1).read(0x100ac, 1);
     });
-    add('evtq-align', 'EVENTQ_BASE bits below the queue\'s size act as 0', '6.3.29', (s) => {
-      s.write64(0x80, STRTAB).write(0x88, 9).write64(0xa0, EVTQ + 0x40 + 5).write(0x2c, 2).write(0x20, 5);
+    add('evtq-align', "EVENTQ_BASE bits below the queue's size act as 0", '6.3.29', (s) => {
+      s.write64(0x80, STRTAB)
+        .write(0x88, 9)
+        .write64(0xa0, EVTQ + 0x40 + 5)
+        .write(0x2c, 2)
+        .write(0x20, 5);
       s.faults(SID, 0n, 'C_BAD_STE');
     });
     add('errors-both', 'A stopped command queue and a full event queue know nothing of each other', '7.5', (s) => {

@@ -21,22 +21,28 @@ import { DATA, type GranuleShift, NOWHERE, type Scene, SID, startLevelOf } from 
 const VA = 0x12_3456_7000n;
 
 /** A stream whose STE is not as it should be. */
-const badSte = (values: SteValues) => (s: Scene): void => {
-  const tree = s.stage1(SID, { ste: values });
-  s.page(tree, VA);
-  s.on().faults(SID, VA, 'C_BAD_STE').faultsWrite(SID, VA, 'C_BAD_STE');
-};
-const badCd = (values: CdValues) => (s: Scene): void => {
-  const tree = s.stage1(SID, { cd: values });
-  s.page(tree, VA);
-  s.on().faults(SID, VA, 'C_BAD_CD');
-};
+const badSte =
+  (values: SteValues) =>
+  (s: Scene): void => {
+    const tree = s.stage1(SID, { ste: values });
+    s.page(tree, VA);
+    s.on().faults(SID, VA, 'C_BAD_STE').faultsWrite(SID, VA, 'C_BAD_STE');
+  };
+const badCd =
+  (values: CdValues) =>
+  (s: Scene): void => {
+    const tree = s.stage1(SID, { cd: values });
+    s.page(tree, VA);
+    s.on().faults(SID, VA, 'C_BAD_CD');
+  };
 /** A CD that looks odd and is legal. */
-const goodCd = (values: CdValues) => (s: Scene): void => {
-  const tree = s.stage1(SID, { cd: values });
-  s.page(tree, VA);
-  s.on().reads(SID, VA + 8n, DATA + 8);
-};
+const goodCd =
+  (values: CdValues) =>
+  (s: Scene): void => {
+    const tree = s.stage1(SID, { cd: values });
+    s.page(tree, VA);
+    s.on().reads(SID, VA + 8n, DATA + 8);
+  };
 
 export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) => {
   add('ste-v0', 'STE.V=0 is C_BAD_STE, for reads and writes', '5.2.2', badSte({ V: 0 }));
@@ -59,7 +65,9 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   });
   add('ste-bypass', 'Config=4 passes addresses on', '5.2', (s) => {
     s.ste(SID, { V: 1, Config: 4 });
-    s.on().reads(SID, BigInt(DATA), DATA).writes(SID, BigInt(DATA + 4), DATA + 4);
+    s.on()
+      .reads(SID, BigInt(DATA), DATA)
+      .writes(SID, BigInt(DATA + 4), DATA + 4);
   });
   add('ste-bypass-rest', 'With Config=4 neither stage of an STE is looked at', '5.2.2', (s) => {
     s.ste(SID, { V: 1, Config: 4, S1CDMax: 31, S1STALLD: 1, S2T0SZ: 63, S2TG: 3 });
@@ -67,7 +75,9 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   });
   add('ste-bypass-beyond-oas', 'Config=4 with an address beyond the output size is F_ADDR_SIZE', '3.4', (s) => {
     s.ste(SID, { V: 1, Config: 4 });
-    s.on().faults(SID, 2n ** 44n, 'F_ADDR_SIZE').faultsWrite(SID, 2n ** 50n, 'F_ADDR_SIZE');
+    s.on()
+      .faults(SID, 2n ** 44n, 'F_ADDR_SIZE')
+      .faultsWrite(SID, 2n ** 50n, 'F_ADDR_SIZE');
   });
   add('ste-fetch', 'An aborted read of an STE is F_STE_FETCH with its address', '7.3.4', (s) => {
     s.on({ strtab: NOWHERE }).faults(SID, VA, 'F_STE_FETCH', { Fetch: NOWHERE + SID * 64 });
@@ -92,13 +102,34 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   add('cd-t1sz', 'T1SZ=0 is C_BAD_CD while TTB1 is in use', '5.4.2', badCd({ EPD1: 0, T1SZ: 0, TG1: 2 }));
   add('cd-ttb0-ips', 'TTB0 beyond CD.IPS is C_BAD_CD', '5.4.2', badCd({ IPS: 0, TTB0: 2n ** 32n }));
   add('cd-ttb0-oas', 'TTB0 beyond the output size is C_BAD_CD', '5.4.2', badCd({ IPS: 5, TTB0: 2n ** 44n }));
-  add('cd-ttb1-ips', 'TTB1 beyond CD.IPS is C_BAD_CD', '5.4.2', badCd({ IPS: 1, EPD1: 0, T1SZ: 16, TG1: 2, TTB1: 2n ** 36n }));
-  add('cd-epd1-ignores', 'With EPD1=1 T1SZ, TG1 and TTB1 are not looked at', '5.4', goodCd({ T1SZ: 0, TG1: 0, TTB1: 2n ** 50n }));
+  add('cd-ttb0-bit-51', 'No bit of TTB0 beyond the output size is overlooked', '5.4.2', (s) => {
+    const tree = s.stage1();
+    s.page(tree, VA);
+    s.cdAt(tree.cd, { ...s.plainCd(tree), TTB0: 2n ** 51n + BigInt(tree.root) });
+    s.on().faults(SID, VA, 'C_BAD_CD');
+  });
+  add(
+    'cd-ttb1-ips',
+    'TTB1 beyond CD.IPS is C_BAD_CD',
+    '5.4.2',
+    badCd({ IPS: 1, EPD1: 0, T1SZ: 16, TG1: 2, TTB1: 2n ** 36n }),
+  );
+  add(
+    'cd-epd1-ignores',
+    'With EPD1=1 T1SZ, TG1 and TTB1 are not looked at',
+    '5.4',
+    goodCd({ T1SZ: 0, TG1: 0, TTB1: 2n ** 50n }),
+  );
   add('cd-ips-reserved', 'IPS beyond the output size acts as the output size', '5.4', goodCd({ IPS: 6 }));
   add('cd-ips-48', 'IPS=48 bits on a 44-bit SMMU acts as 44', '5.4', goodCd({ IPS: 5 }));
   add('cd-aset', 'ASET changes nothing for a translation', '5.4', goodCd({ ASET: 1 }));
   add('cd-asid-ffff', '16-bit ASIDs may use all bits', '5.4', goodCd({ ASID: 0xffff }));
-  add('cd-attributes', 'Walk attributes change nothing here', '5.4', goodCd({ IR0: 1, OR0: 1, SH0: 3, IR1: 3, OR1: 2, SH1: 2 }));
+  add(
+    'cd-attributes',
+    'Walk attributes change nothing here',
+    '5.4',
+    goodCd({ IR0: 1, OR0: 1, SH0: 3, IR1: 3, OR1: 2, SH1: 2 }),
+  );
   add('cd-wxn', 'WXN does not stop data accesses', '5.4', goodCd({ WXN: 1, UWXN: 1 }));
   add('cd-pan', 'PAN does not stop unprivileged accesses', '5.4', goodCd({ PAN: 1 }));
 
@@ -163,29 +194,48 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
     const kib = 2 ** granule / 1024;
     const first = startLevelOf(granule, 48);
     for (let level = first; level <= 3; level++) {
-      add(`invalid-${kib}k-l${level}`, `An invalid level ${level} descriptor (${kib} KiB) is F_TRANSLATION`, '7.3.13', (s) => {
-        const tree = s.stage1(SID, { granule });
-        s.map(tree, VA, 0n, level);
-        s.on().faults(SID, VA + 0x18n, 'F_TRANSLATION').faultsWrite(SID, VA, 'F_TRANSLATION');
-      });
-      add(`eabt-${kib}k-l${level}`, `An aborted read of a level ${level} descriptor (${kib} KiB) is F_WALK_EABT`, '7.3.12', (s) => {
-        const index = Number((VA >> BigInt(granule + (3 - level) * (granule - 3))) & BigInt(2 ** (granule - 3) - 1));
-        const nowhere = NOWHERE - (NOWHERE % 2 ** granule);
-        const tree = level === first ? s.stage1(SID, { granule, root: nowhere }) : s.stage1(SID, { granule });
-        if (level > first) s.map(tree, VA, BigInt(nowhere) | 3n, level - 1);
-        s.on().faults(SID, VA, 'F_WALK_EABT', { Fetch: nowhere + index * 8 });
-      });
+      add(
+        `invalid-${kib}k-l${level}`,
+        `An invalid level ${level} descriptor (${kib} KiB) is F_TRANSLATION`,
+        '7.3.13',
+        (s) => {
+          const tree = s.stage1(SID, { granule });
+          s.map(tree, VA, 0n, level);
+          s.on()
+            .faults(SID, VA + 0x18n, 'F_TRANSLATION')
+            .faultsWrite(SID, VA, 'F_TRANSLATION');
+        },
+      );
+      add(
+        `eabt-${kib}k-l${level}`,
+        `An aborted read of a level ${level} descriptor (${kib} KiB) is F_WALK_EABT`,
+        '7.3.12',
+        (s) => {
+          const index = Number((VA >> BigInt(granule + (3 - level) * (granule - 3))) & BigInt(2 ** (granule - 3) - 1));
+          const nowhere = NOWHERE - (NOWHERE % 2 ** granule);
+          const tree = level === first ? s.stage1(SID, { granule, root: nowhere }) : s.stage1(SID, { granule });
+          if (level > first) s.map(tree, VA, BigInt(nowhere) | 3n, level - 1);
+          s.on().faults(SID, VA, 'F_WALK_EABT', { Fetch: nowhere + index * 8 });
+        },
+      );
       if (level < 3)
-        add(`table-size-${kib}k-l${level}`, `A level ${level} descriptor that points beyond IPS is F_ADDR_SIZE`, '7.3.14', (s) => {
-          const tree = s.stage1(SID, { granule, cd: { IPS: 1 } });
-          s.map(tree, VA, (1n << 36n) | 3n, level);
-          s.on().faults(SID, VA, 'F_ADDR_SIZE');
-        });
+        add(
+          `table-size-${kib}k-l${level}`,
+          `A level ${level} descriptor that points beyond IPS is F_ADDR_SIZE`,
+          '7.3.14',
+          (s) => {
+            const tree = s.stage1(SID, { granule, cd: { IPS: 1 } });
+            s.map(tree, VA, (1n << 36n) | 3n, level);
+            s.on().faults(SID, VA, 'F_ADDR_SIZE');
+          },
+        );
     }
     add(`page-size-${kib}k`, `A page beyond IPS (${kib} KiB) is F_ADDR_SIZE`, '7.3.14', (s) => {
       const tree = s.stage1(SID, { granule, cd: { IPS: 0 } });
       s.page(tree, VA, 2 ** 32);
-      s.on().faults(SID, VA, 'F_ADDR_SIZE').faultsWrite(SID, VA + 4n, 'F_ADDR_SIZE');
+      s.on()
+        .faults(SID, VA, 'F_ADDR_SIZE')
+        .faultsWrite(SID, VA + 4n, 'F_ADDR_SIZE');
     });
     add(`reserved-l3-${kib}k`, `Descriptor type 0b01 at level 3 (${kib} KiB) is F_TRANSLATION`, '7.3.13', (s) => {
       const tree = s.stage1(SID, { granule });
@@ -194,21 +244,30 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
     });
     const noBlock = granule === 12 ? 0 : 1;
     if (noBlock >= first)
-      add(`no-block-${kib}k-l${noBlock}`, `A block at level ${noBlock} (${kib} KiB) is F_TRANSLATION`, '7.3.13', (s) => {
-        const tree = s.stage1(SID, { granule });
-        s.map(tree, VA, BLOCK | S1_RW, noBlock);
-        s.on().faults(SID, VA, 'F_TRANSLATION');
-      });
+      add(
+        `no-block-${kib}k-l${noBlock}`,
+        `A block at level ${noBlock} (${kib} KiB) is F_TRANSLATION`,
+        '7.3.13',
+        (s) => {
+          const tree = s.stage1(SID, { granule });
+          s.map(tree, VA, BLOCK | S1_RW, noBlock);
+          s.on().faults(SID, VA, 'F_TRANSLATION');
+        },
+      );
     add(`access-${kib}k`, `A page with AF=0 (${kib} KiB) is F_ACCESS`, '7.3.15', (s) => {
       const tree = s.stage1(SID, { granule });
       s.page(tree, VA, DATA, S1_RW & ~AF);
-      s.on().faults(SID, VA, 'F_ACCESS').faultsWrite(SID, VA + 4n, 'F_ACCESS');
+      s.on()
+        .faults(SID, VA, 'F_ACCESS')
+        .faultsWrite(SID, VA + 4n, 'F_ACCESS');
     });
   }
   add('affd', 'CD.AFFD=1 lets AF=0 pass', '5.4', (s) => {
     const tree = s.stage1(SID, { cd: { AFFD: 1 } });
     s.page(tree, VA, DATA, S1_RW & ~AF);
-    s.on().reads(SID, VA, DATA).writes(SID, VA + 4n, DATA + 4);
+    s.on()
+      .reads(SID, VA, DATA)
+      .writes(SID, VA + 4n, DATA + 4);
   });
   add('access-block', 'A block with AF=0 is F_ACCESS', '7.3.15', (s) => {
     const tree = s.stage1();
@@ -218,18 +277,29 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   add('permission-read-only', 'A write to a read-only page is F_PERMISSION; a read passes', '7.3.16', (s) => {
     const tree = s.stage1();
     s.page(tree, VA, DATA, S1_RO);
-    s.on().faultsWrite(SID, VA, 'F_PERMISSION').reads(SID, VA, DATA).faultsWrite(SID, VA + 0xff0n, 'F_PERMISSION');
+    s.on()
+      .faultsWrite(SID, VA, 'F_PERMISSION')
+      .reads(SID, VA, DATA)
+      .faultsWrite(SID, VA + 0xff0n, 'F_PERMISSION');
   });
   add('permission-cached', 'A write to a read-only page that is cached is F_PERMISSION too', '7.3.16', (s) => {
     const tree = s.stage1();
     s.page(tree, VA, DATA, S1_RO);
-    s.on().reads(SID, VA, DATA).faultsWrite(SID, VA + 8n, 'F_PERMISSION').reads(SID, VA + 8n, DATA + 8);
+    s.on()
+      .reads(SID, VA, DATA)
+      .faultsWrite(SID, VA + 8n, 'F_PERMISSION')
+      .reads(SID, VA + 8n, DATA + 8);
   });
-  add('permission-privileged', 'A page without user access is F_PERMISSION for unprivileged transactions', '7.3.16', (s) => {
-    const tree = s.stage1();
-    s.page(tree, VA, DATA, S1_RW & ~USER);
-    s.on().faults(SID, VA, 'F_PERMISSION').faultsWrite(SID, VA, 'F_PERMISSION');
-  });
+  add(
+    'permission-privileged',
+    'A page without user access is F_PERMISSION for unprivileged transactions',
+    '7.3.16',
+    (s) => {
+      const tree = s.stage1();
+      s.page(tree, VA, DATA, S1_RW & ~USER);
+      s.on().faults(SID, VA, 'F_PERMISSION').faultsWrite(SID, VA, 'F_PERMISSION');
+    },
+  );
   add('permission-privileged-ro', 'A read-only page without user access refuses reads too', '7.3.16', (s) => {
     const tree = s.stage1();
     s.page(tree, VA, DATA, S1_RO & ~USER);
@@ -238,7 +308,9 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   add('permission-block', 'A write to a read-only block is F_PERMISSION', '7.3.16', (s) => {
     const tree = s.stage1();
     s.map(tree, VA, 0x4800_0000n | BLOCK | S1_RO, 2);
-    s.on().faultsWrite(SID, VA, 'F_PERMISSION').reads(SID, VA, 0x4800_0000 + Number(VA & 0x1f_ffffn));
+    s.on()
+      .faultsWrite(SID, VA, 'F_PERMISSION')
+      .reads(SID, VA, 0x4800_0000 + Number(VA & 0x1f_ffffn));
   });
   add('aptable-read-only', 'APTable=2 takes write access from everything below', '7.3.16', (s) => {
     const tree = s.stage1();
@@ -253,12 +325,16 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   add('aptable-had', 'HAD0 switches hierarchical permissions off', '5.4', (s) => {
     const tree = s.stage1(SID, { cd: { HAD0: 1 } });
     s.map(tree, VA, BigInt(DATA) | PAGE | S1_RW, 3, AP_TABLE_READ_ONLY);
-    s.on().writes(SID, VA, DATA).reads(SID, VA + 4n, DATA + 4);
+    s.on()
+      .writes(SID, VA, DATA)
+      .reads(SID, VA + 4n, DATA + 4);
   });
   add('xn', 'Execute-never does not stop data accesses', '7.3.16', (s) => {
     const tree = s.stage1();
     s.page(tree, VA, DATA, S1_RW | (3n << 53n));
-    s.on().reads(SID, VA, DATA).writes(SID, VA + 4n, DATA + 4);
+    s.on()
+      .reads(SID, VA, DATA)
+      .writes(SID, VA + 4n, DATA + 4);
   });
   for (const share of [0n, 2n, 3n])
     add(`shareability-${share}`, `Shareability ${share} changes nothing for a translation`, '13.1', (s) => {
@@ -324,7 +400,7 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
   });
   add('order-size-permission', 'F_ADDR_SIZE comes before F_PERMISSION', '7.3.22', (s) => {
     const tree = s.stage1(SID, { cd: { IPS: 0 } });
-    s.page(tree, VA, 2 ** 32, (AF | NG | INNER) | READ_ONLY);
+    s.page(tree, VA, 2 ** 32, AF | NG | INNER | READ_ONLY);
     s.on().faultsWrite(SID, VA, 'F_ADDR_SIZE');
   });
   add('order-ste-cd', 'C_BAD_STE comes before anything about the CD', '7.3.22', (s) => {
@@ -340,7 +416,7 @@ export const stage1Faults: readonly Scenario[] = group('stage1-faults', (add) =>
     s.map(tree, VA, 0n, 3, AP_TABLE_READ_ONLY);
     s.on().faultsWrite(SID, VA, 'F_TRANSLATION');
   });
-  add('data-abort', 'An abort of the data itself is the device\'s to know: no record', '3.12', (s) => {
+  add('data-abort', "An abort of the data itself is the device's to know: no record", '3.12', (s) => {
     const tree = s.stage1();
     s.page(tree, VA, NOWHERE);
     s.on().aborts(SID, VA).aborts(SID, VA, true);

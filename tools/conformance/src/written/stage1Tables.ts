@@ -14,18 +14,23 @@ export const stage1Tables: readonly Scenario[] = group('stage1-tables', (add) =>
   for (const granule of [12, 14, 16] as GranuleShift[]) {
     const kib = 2 ** granule / 1024;
     for (const inputBits of SIZES[granule])
-      add(`${kib}k-${inputBits}-bits`, `${kib} KiB pages, ${inputBits} bits: a walk from level ${startLevelOf(granule, inputBits)}`, '3.4', (s) => {
-        const tree = s.stage1(SID, { granule, inputBits });
-        const top = (1n << BigInt(inputBits)) - BigInt(2 ** granule);
-        s.page(tree, 0n, DATA);
-        s.page(tree, top, DATA + 0x2_0000);
-        s.on()
-          .reads(SID, 0x24n, DATA + 0x24)
-          .writes(SID, top + 0x28n, DATA + 0x2_0028)
-          .reads(SID, top + 0x2cn, DATA + 0x2_002c)
-          .faults(SID, top - BigInt(2 ** granule), 'F_TRANSLATION')
-          .faults(SID, 1n << BigInt(inputBits), 'F_TRANSLATION');
-      });
+      add(
+        `${kib}k-${inputBits}-bits`,
+        `${kib} KiB pages, ${inputBits} bits: a walk from level ${startLevelOf(granule, inputBits)}`,
+        '3.4',
+        (s) => {
+          const tree = s.stage1(SID, { granule, inputBits });
+          const top = (1n << BigInt(inputBits)) - BigInt(2 ** granule);
+          s.page(tree, 0n, DATA);
+          s.page(tree, top, DATA + 0x2_0000);
+          s.on()
+            .reads(SID, 0x24n, DATA + 0x24)
+            .writes(SID, top + 0x28n, DATA + 0x2_0028)
+            .reads(SID, top + 0x2cn, DATA + 0x2_002c)
+            .faults(SID, top - BigInt(2 ** granule), 'F_TRANSLATION')
+            .faults(SID, 1n << BigInt(inputBits), 'F_TRANSLATION');
+        },
+      );
     for (const inputBits of [48, SIZES[granule][3]!])
       add(`${kib}k-upper-${inputBits}`, `${kib} KiB pages of the upper half, ${inputBits} bits`, '3.4', (s) => {
         const tree = s.stage1(SID, { granule, inputBits, upper: true });
@@ -71,11 +76,16 @@ export const stage1Tables: readonly Scenario[] = group('stage1-tables', (add) =>
         .reads(SID, va + BigInt(offset + 0x1_2344), DATA + 0x1_2344)
         .faults(SID, va + (1n << BigInt(log2)), 'F_TRANSLATION');
     });
-    add(`block-${kib}k-l${level}-size`, `A level ${level} block beyond IPS is F_ADDR_SIZE (${kib} KiB granule)`, '7.3.14', (s) => {
-      const tree = s.stage1(SID, { granule, cd: { IPS: 0 } });
-      s.map(tree, va, (1n << 33n) | BLOCK | S1_RW, level);
-      s.on().faults(SID, va + 0x1234n, 'F_ADDR_SIZE');
-    });
+    add(
+      `block-${kib}k-l${level}-size`,
+      `A level ${level} block beyond IPS is F_ADDR_SIZE (${kib} KiB granule)`,
+      '7.3.14',
+      (s) => {
+        const tree = s.stage1(SID, { granule, cd: { IPS: 0 } });
+        s.map(tree, va, (1n << 33n) | BLOCK | S1_RW, level);
+        s.on().faults(SID, va + 0x1234n, 'F_ADDR_SIZE');
+      },
+    );
   }
   add('both-halves', 'Both halves at once, with granules of their own', '3.4', (s) => {
     const low = s.stage1();
@@ -83,26 +93,38 @@ export const stage1Tables: readonly Scenario[] = group('stage1-tables', (add) =>
     s.cdAt(low.cd, { ...s.plainCd(low), EPD1: 0, T1SZ: 22, TG1: 3, TTB1: high.root });
     s.page(low, 0x1000n, DATA);
     s.page(high, 0xffff_ffff_ffff_0000n, DATA + 0x1_0000);
-    s.on().reads(SID, 0x1000n, DATA).reads(SID, 0xffff_ffff_ffff_8000n, DATA + 0x1_8000);
+    s.on()
+      .reads(SID, 0x1000n, DATA)
+      .reads(SID, 0xffff_ffff_ffff_8000n, DATA + 0x1_8000);
   });
   add('two-streams', 'Two streams have two address spaces', '3.3', (s) => {
     const one = s.stage1(SID, { asid: 1 });
     const two = s.stage1(SID2, { asid: 2 });
     s.page(one, 0x1000n, DATA);
     s.page(two, 0x1000n, DATA + 0x1000);
-    s.on().reads(SID, 0x1000n, DATA).reads(SID2, 0x1000n, DATA + 0x1000).writes(SID, 0x1010n, DATA + 0x10);
+    s.on()
+      .reads(SID, 0x1000n, DATA)
+      .reads(SID2, 0x1000n, DATA + 0x1000)
+      .writes(SID, 0x1010n, DATA + 0x10);
   });
   add('shared-asid', 'Two streams with one CD share translations', '3.17', (s) => {
     const tree = s.stage1(SID);
     s.ste(SID2, { V: 1, Config: 5, S1ContextPtr: tree.cd });
     s.page(tree, 0x1000n, DATA);
-    s.on().reads(SID, 0x1000n, DATA).reads(SID2, 0x1008n, DATA + 8);
+    s.on()
+      .reads(SID, 0x1000n, DATA)
+      .reads(SID2, 0x1008n, DATA + 8);
   });
   const every = (s: Scene, sid: number): void => {
     const tree = s.stage1(sid);
     s.page(tree, 0x1000n, DATA);
-    s.on().reads(sid, 0x1000n, DATA).writes(sid, 0x1004n, DATA + 4).faults(sid, 0x2000n, 'F_TRANSLATION');
+    s.on()
+      .reads(sid, 0x1000n, DATA)
+      .writes(sid, 0x1004n, DATA + 4)
+      .faults(sid, 0x2000n, 'F_TRANSLATION');
   };
   for (const sid of [0x08, 0x11, 0x12, 0xf8, 0x100, 0x101])
-    add(`stream-0x${sid.toString(16)}`, `StreamID 0x${sid.toString(16)} finds its own STE`, '3.3', (s) => every(s, sid));
+    add(`stream-0x${sid.toString(16)}`, `StreamID 0x${sid.toString(16)} finds its own STE`, '3.3', (s) =>
+      every(s, sid),
+    );
 });

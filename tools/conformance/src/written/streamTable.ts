@@ -32,7 +32,10 @@ export const streamTable: readonly Scenario[] = group('stream-table', (add) => {
   });
   add('linear-edge', 'StreamID 2^LOG2SIZE is the first bad one', '6.3.25', (s) => {
     s.ste(0x12, { V: 1, Config: 4 }).ste(0x11, { V: 1, Config: 4 }).ste(0x20, { V: 1, Config: 4 });
-    s.on({ strtabCfg: 5 }).reads(0x11, VA, DATA).faults(0x20, VA, 'C_BAD_STREAMID').reads(0x12, VA + 4n, DATA + 4);
+    s.on({ strtabCfg: 5 })
+      .reads(0x11, VA, DATA)
+      .faults(0x20, VA, 'C_BAD_STREAMID')
+      .reads(0x12, VA + 4n, DATA + 4);
   });
   add('linear-log2size-large', 'LOG2SIZE above SIDSIZE acts as SIDSIZE', '6.3.25', (s) => {
     // 2^16 STEs are 4 MiB: a base aligned to that.
@@ -66,13 +69,20 @@ export const streamTable: readonly Scenario[] = group('stream-table', (add) => {
     const sid = split === 10 ? 0x100 : 0x101;
     add(`two-level-${split}-${log2Size}`, `Two levels, SPLIT=${split}, LOG2SIZE=${log2Size}`, '5.1', (s) => {
       level1(s, sid, split, split + 1);
-      s.on({ strtabCfg: twoLevel(split, log2Size) }).reads(sid, VA, DATA).writes(sid, VA + 4n, DATA + 4);
+      s.on({ strtabCfg: twoLevel(split, log2Size) })
+        .reads(sid, VA, DATA)
+        .writes(sid, VA + 4n, DATA + 4);
     });
-    add(`two-level-${split}-${log2Size}-v0`, `Two levels, SPLIT=${split}, LOG2SIZE=${log2Size}: an empty STE is C_BAD_STE`, '5.1', (s) => {
-      level1(s, sid, split, split + 1);
-      s.steAt(LEAF + (sid & (2 ** split - 1)) * 64, { V: 0 });
-      s.on({ strtabCfg: twoLevel(split, log2Size) }).faults(sid, VA, 'C_BAD_STE');
-    });
+    add(
+      `two-level-${split}-${log2Size}-v0`,
+      `Two levels, SPLIT=${split}, LOG2SIZE=${log2Size}: an empty STE is C_BAD_STE`,
+      '5.1',
+      (s) => {
+        level1(s, sid, split, split + 1);
+        s.steAt(LEAF + (sid & (2 ** split - 1)) * 64, { V: 0 });
+        s.on({ strtabCfg: twoLevel(split, log2Size) }).faults(sid, VA, 'C_BAD_STE');
+      },
+    );
   }
   add('two-level-beyond', 'Two levels: a StreamID beyond LOG2SIZE is C_BAD_STREAMID', '7.3.3', (s) => {
     level1(s, 0x100, 8, 9);
@@ -137,9 +147,14 @@ export const streamTable: readonly Scenario[] = group('stream-table', (add) => {
     s.on({ strtabCfg: twoLevel(8, 9) }).reads(0x20, VA, DATA);
   });
   add('two-level-many', 'Many level 1 descriptors lead to leaf tables of their own', '5.1', (s) => {
-    s.need('twoLevel').store(STRTAB, L1STD(LEAF, 7)).store(STRTAB + 4 * 8, L1STD(LEAF + 0x1000, 7));
+    s.need('twoLevel')
+      .store(STRTAB, L1STD(LEAF, 7))
+      .store(STRTAB + 4 * 8, L1STD(LEAF + 0x1000, 7));
     s.steAt(LEAF + 0x20 * 64, { V: 1, Config: 4 }).steAt(LEAF + 0x1000, { V: 1, Config: 0 });
-    s.on({ strtabCfg: twoLevel(6, 9) }).reads(0x20, VA, DATA).aborts(0x100, VA).faults(0x101, VA, 'C_BAD_STE');
+    s.on({ strtabCfg: twoLevel(6, 9) })
+      .reads(0x20, VA, DATA)
+      .aborts(0x100, VA)
+      .faults(0x101, VA, 'C_BAD_STE');
   });
   add('two-level-then-linear', 'FMT may change from two levels back to linear', '6.3.25', (s) => {
     level1(s, 0x20, 8, 9);
