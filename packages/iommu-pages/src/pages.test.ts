@@ -98,6 +98,7 @@ describe('allocPages: by size', () => {
 
   it('says ENOMEM when the frames are used up, and counts nothing for it', () => {
     const { frames, pages } = board();
+    expect([pages.livePages, pages.peakPages]).toEqual([0, 0]);
     const all = pages.allocPages(4 * MIB);
     expect(frames.freeFrames).toBe(0);
     for (const bytes of [64, 4096, 8192])
