@@ -4,7 +4,7 @@ import {
   DMA_ABORT,
   DMA_PENDING,
   type DmaPort,
-  DmaRequest,
+  type DmaRequest,
   type DmaStatus,
   IommuError,
   NO_SUBSTREAM,
@@ -13,11 +13,10 @@ import {
   type Trace,
 } from '@smmu/platform';
 import { AddressTranslationCache, ATC_ABORTED, ATC_FAULT, ATC_STALE, type Fill, needOf } from './atc.ts';
-import { Flight } from './flights.ts';
 import type { PciFunction } from './function.ts';
 import type { FunctionPart } from './functionPart.ts';
-import { MASK_HI, MASK_LO } from './invalidationScope.ts';
 import { type PageOutcome, PageRequester } from './pageRequests.ts';
+import { findJoinable, Transaction, type Waiting, waitingFor } from './transaction.ts';
 import { ATC_EXECUTE, ATC_READ, ATC_WRITE } from './translationStore.ts';
 
 export interface AtsDmaOptions {
@@ -53,30 +52,6 @@ export interface AtsDmaStats {
   aborted: number;
 }
 
-/** A transaction from when it is submitted until it has ended. */
-class Transaction extends Flight {
-  readonly sent: DmaRequest = new DmaRequest(new Uint8Array(0));
-  /** What the device submitted. */
-  request: DmaRequest = this.sent;
-  need = 0;
-  /** The device was told DMA_PENDING. */
-  pending = false;
-  asks = 0;
-  faults = 0;
-  /** The function was reset: the transaction must not leave any more. */
-  dead = false;
-}
-
-/** Transactions that wait for the same translation, or for the same page. */
-interface Waiting {
-  readonly substreamId: number;
-  readonly privileged: boolean;
-  /** The smallest translation unit around their addresses. */
-  readonly lo: number;
-  readonly hi: number;
-  readonly need: number;
-  readonly transactions: Transaction[];
-}
 interface WaitingFill extends Waiting {
   readonly fill: Fill;
 }
@@ -288,12 +263,12 @@ export class AtsDma implements DmaPort, AtsEndpoint, FunctionPart {
 
   /** Waits for a translation that takes its time; joins a request for the same one. */
   #awaitTranslation(transaction: Transaction): DmaStatus {
-    const waiting = this.#joinable(this.#fills, transaction);
+    const waiting = findJoinable(this.#fills, transaction, this.#function.rights.stuShift);
     if (waiting) waiting.transactions.push(transaction);
     else {
       const { substreamId, addressLo, addressHi, privileged } = transaction.request;
       const fill = this.atc.ask(substreamId, addressLo, addressHi, transaction.need, privileged);
-      const asked: WaitingFill = { ...this.#describe(transaction), fill };
+      const asked: WaitingFill = { ...waitingFor(transaction, this.#function.rights.stuShift), fill };
       this.#fills.push(asked);
       this.#scheduler.post('hardware', () => this.#arrived(asked), this.#translationNs);
     }
@@ -317,13 +292,13 @@ export class AtsDma implements DmaPort, AtsEndpoint, FunctionPart {
     if (!pages?.enabled || transaction.faults === this.#maxFaults || this.#stopping(substreamId))
       return this.#abort(transaction);
     transaction.faults += 1;
-    const other = this.#joinable(this.#faults, transaction);
+    const other = findJoinable(this.#faults, transaction, this.#function.rights.stuShift);
     if (other) {
       this.stats.joined += 1;
       other.transactions.push(transaction);
       return this.#hold(transaction);
     }
-    const waiting = this.#describe(transaction);
+    const waiting = waitingFor(transaction, this.#function.rights.stuShift);
     this.#faults.push(waiting);
     const access = {
       read: (need & ATC_READ) !== 0,
@@ -356,27 +331,6 @@ export class AtsDma implements DmaPort, AtsEndpoint, FunctionPart {
         }
       },
       delay,
-    );
-  }
-
-  /** The smallest translation unit around the address of a transaction, for others to join. */
-  #describe(transaction: Transaction): Waiting {
-    const { substreamId, privileged, addressLo, addressHi } = transaction.request;
-    const { stuShift } = this.#function.rights;
-    const lo = (addressLo & MASK_LO[stuShift]!) >>> 0;
-    const hi = (addressHi & MASK_HI[stuShift]!) >>> 0;
-    return { substreamId, privileged, lo, hi, need: transaction.need, transactions: [transaction] };
-  }
-
-  #joinable<T extends Waiting>(list: readonly T[], { request, need }: Transaction): T | undefined {
-    const { stuShift } = this.#function.rights;
-    return list.find(
-      (waiting) =>
-        waiting.substreamId === request.substreamId &&
-        waiting.privileged === request.privileged &&
-        waiting.need === need && // an answer to more would say nothing about less
-        ((waiting.lo ^ request.addressLo) & MASK_LO[stuShift]!) === 0 &&
-        ((waiting.hi ^ request.addressHi) & MASK_HI[stuShift]!) === 0,
     );
   }
 

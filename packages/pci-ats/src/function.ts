@@ -260,11 +260,11 @@ export class PciFunction implements ConfigAccess, DmaPort {
     const { pri } = this.#rights;
     if (pri && !before) registers.clear();
     if (pri !== before) {
-      if (!pri) registers.stopped = true; // a part with requests outstanding takes it back
+      if (!pri) registers.setStopped(true); // a part with requests outstanding takes it back
       for (const part of this.#parts) part.priChanged?.(pri);
     }
     if (pri || !reset) return;
-    registers.stopped = true;
+    registers.setStopped(true);
     for (const part of this.#parts) part.priReset?.();
   }
 }

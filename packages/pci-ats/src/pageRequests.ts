@@ -184,7 +184,7 @@ export class PageRequester implements FunctionPart {
     const outstanding = this.#byIndex[index];
     if (outstanding === undefined || !outstanding.complete || !this.#answers(outstanding.group, substreamId)) {
       this.stats.unexpected += 1;
-      this.#registers.unexpectedGroup = true;
+      this.#registers.setUnexpectedGroup(true);
       return;
     }
     const outcome = response === PRG_SUCCESS ? 'success' : 'invalid';
@@ -231,7 +231,7 @@ export class PageRequester implements FunctionPart {
       this.#forget();
       return;
     }
-    if (this.#groups > 0) this.#registers.stopped = false;
+    if (this.#groups > 0) this.#registers.setStopped(false);
     for (const group of this.#queue.splice(0)) group.done('failure');
   }
 
@@ -300,9 +300,9 @@ export class PageRequester implements FunctionPart {
   /** A Response Failure ends the interface until it is enabled anew: nothing is answered any more (PCIe §10.4.2.1). */
   #fail(): void {
     this.#failed = true;
-    this.#registers.responseFailure = true;
+    this.#registers.setResponseFailure(true);
     this.#forget();
-    if (!this.#function.rights.pri) this.#registers.stopped = true;
+    if (!this.#function.rights.pri) this.#registers.setStopped(true);
   }
 
   /** Forgets all groups; those that wait for them are told. */
@@ -321,7 +321,7 @@ export class PageRequester implements FunctionPart {
     this.#byIndex[index] = undefined;
     this.#groups -= 1;
     this.#used -= group.pages.length;
-    if (this.#groups === 0 && !this.#function.rights.pri) this.#registers.stopped = true;
+    if (this.#groups === 0 && !this.#function.rights.pri) this.#registers.setStopped(true);
   }
 
   /** Ends the stops whose PASID has nothing outstanding any more. */

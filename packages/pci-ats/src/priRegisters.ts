@@ -26,38 +26,25 @@ export class PriRegisters {
   }
 
   /** RF: a response said Response Failure. */
-  get responseFailure(): boolean {
-    return this.#get(PRI.RF);
-  }
-  set responseFailure(on: boolean) {
+  setResponseFailure(on: boolean): void {
     this.#set(PRI.RF, on);
   }
 
   /** UPRGI: a response named a group that is not outstanding. */
-  get unexpectedGroup(): boolean {
-    return this.#get(PRI.UPRGI);
-  }
-  set unexpectedGroup(on: boolean) {
+  setUnexpectedGroup(on: boolean): void {
     this.#set(PRI.UPRGI, on);
   }
 
   /** Disabled, and nothing is outstanding. */
-  get stopped(): boolean {
-    return this.#get(PRI.STOPPED);
-  }
-  set stopped(on: boolean) {
+  setStopped(on: boolean): void {
     this.#set(PRI.STOPPED, on);
   }
 
   /** Clears the three flags, as enabling does. */
   clear(): void {
-    this.responseFailure = false;
-    this.unexpectedGroup = false;
-    this.stopped = false;
-  }
-
-  #get(field: FlagField): boolean {
-    return field.get(this.#words, this.#base);
+    this.setResponseFailure(false);
+    this.setUnexpectedGroup(false);
+    this.setStopped(false);
   }
 
   #set(field: FlagField, on: boolean): void {
