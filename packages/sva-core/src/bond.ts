@@ -17,6 +17,8 @@ export interface SvaBond {
 
 export type ExitCallback = (bond: SvaBond) => void;
 
+const NOBODY: readonly ExitCallback[] = [];
+
 export class Bond implements SvaBond {
   readonly pasid: number;
   readonly device: Device;
@@ -26,13 +28,19 @@ export class Bond implements SvaBond {
   exited = false;
   /** Its last user has left, and its faults are being dealt with. */
   unbinding = false;
-  readonly repeats: RepeatedFaults = new RepeatedFaults();
-  readonly onExit: ExitCallback[] = [];
+  onExit: readonly ExitCallback[] = NOBODY;
+  #repeats: RepeatedFaults | undefined;
 
   constructor(pasid: number, device: Device, mm: Mm, domain: Domain) {
     this.pasid = pasid;
     this.device = device;
     this.mm = mm;
     this.domain = domain;
+  }
+
+  /** What its device faulted on. Most bonds never need it. */
+  get repeats(): RepeatedFaults {
+    this.#repeats ??= new RepeatedFaults();
+    return this.#repeats;
   }
 }

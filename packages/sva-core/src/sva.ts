@@ -143,7 +143,7 @@ export class Sva {
         throw error;
       }
     }
-    if (onExit !== undefined) bond.onExit.push(onExit);
+    if (onExit !== undefined) bond.onExit = [...bond.onExit, onExit];
     return bond;
   }
 
@@ -244,7 +244,8 @@ export class Sva {
 
   /** Attaches to a domain that another device of this IOMMU brought, if there is one that suits. */
   #shareDomain(process: BoundProcess, { driver }: SvaDevice, device: Device): SvaDomain | undefined {
-    for (const shared of [...process.domains]) {
+    for (let i = 0; i < process.domains.length; i++) {
+      const shared = process.domains[i]!;
       if (shared.driver !== driver) continue;
       try {
         return this.#join(process, shared, device);
@@ -260,14 +261,14 @@ export class Sva {
     domain.iopfHandler = (group) => this.handleFault(group, process);
     const shared: SvaDomain = { domain, driver, users: 0 };
     process.domains.push(shared);
-    return this.#join(process, shared, device);
+    return this.#join(process, shared, device, true);
   }
 
   /** Counts a user first: others may run while the driver attaches, and must not free the domain. */
-  #join(process: BoundProcess, shared: SvaDomain, device: Device): SvaDomain {
+  #join(process: BoundProcess, shared: SvaDomain, device: Device, isNew = false): SvaDomain {
     shared.users += 1;
     try {
-      process.listen();
+      if (isNew) process.listen(); // again, behind the driver's notifier
       this.#iommu.attachDevicePasid(shared.domain, device, process.pasid);
     } catch (error) {
       this.#leave(process, shared);
@@ -285,5 +286,8 @@ export class Sva {
   }
 }
 
-const domainOf = (process: BoundProcess, wanted: Domain): SvaDomain =>
-  process.domains.find(({ domain }) => domain === wanted)!;
+function domainOf({ domains }: BoundProcess, wanted: Domain): SvaDomain {
+  let i = 0;
+  while (domains[i]!.domain !== wanted) i += 1;
+  return domains[i]!;
+}
