@@ -5,7 +5,7 @@
  * Consumed is not complete: CFGI and TLBI need only take effect when a CMD_SYNC completes, and here they take effect no
  * earlier (unless told so), so that a driver that forgets the CMD_SYNC is caught.
  */
-import type { PhysicalMemory, Scheduler, Trace } from '@smmu/platform';
+import type { PhysicalMemory, Scheduler, Task, Trace } from '@smmu/platform';
 import {
   CERROR,
   CMD_SYNC,
@@ -42,6 +42,9 @@ const BATCH_SPREAD = 241;
 /** Commands that wait for a CMD_SYNC before they are carried out all the same. */
 const DEFERRED_MOST = 1024;
 
+const ERROR_NAMES: readonly string[] = ['CERROR_NONE', 'CERROR_ILL', 'CERROR_ABT', 'CERROR_ATC_INV_SYNC'];
+/** Beside the CERROR codes: the command is not done yet. */
+const WAITING = -1;
 const SIGNAL_INTERRUPT = 1;
 const SIGNAL_ILLEGAL = 3;
 
@@ -54,6 +57,8 @@ export interface CommandQueueParts {
   readonly interrupts: Interrupts;
   readonly target: CommandTarget;
   readonly trace: Trace | undefined;
+  /** Virtual nanoseconds that a CMD_SYNC waits for endpoints. */
+  readonly atcTimeout: number;
   /** A CMD_SYNC with CS=2 completed: a wake-up event for the CPUs. */
   readonly onWake: () => void;
 }
@@ -70,6 +75,8 @@ export class CommandQueue {
   readonly #run = (): void => this.#task();
   #deferred = 0;
   #posted = false;
+  /** Runs while a CMD_SYNC waits for endpoints. */
+  #timer: Task | null = null;
   #base = 0;
   #log2Size = 0;
 
@@ -90,9 +97,16 @@ export class CommandQueue {
     this.#base = lowBits(alignDown(address, Math.max(5, log2Size + 4)), features.oasBits);
   }
 
+  /** CMDQEN was cleared: what was consumed takes effect, and nobody waits any more. */
+  stop(): void {
+    this.flush();
+    if (this.#timer !== null) this.#parts.scheduler.cancel(this.#timer);
+    this.#timer = null;
+  }
+
   /** Something may have given it work: PROD moved, it was enabled, an error was acknowledged. */
   kick(): void {
-    if (this.#posted || !this.#mayRun()) return;
+    if (this.#posted || this.#timer !== null || !this.#mayRun()) return;
     this.#posted = true;
     this.#parts.scheduler.post('hardware', this.#run, WAKE_NS);
   }
@@ -126,8 +140,9 @@ export class CommandQueue {
     let cons = RD.of(words[CONS]!);
     while (done < batch && !isEmpty(words[PROD]!, cons, this.#log2Size)) {
       const error = this.#consume(cons);
+      if (error === WAITING) break;
       if (error !== CERROR.NONE) {
-        this.#stop(error);
+        this.#fail(error);
         break;
       }
       cons = next(cons, this.#log2Size);
@@ -136,7 +151,7 @@ export class CommandQueue {
     }
     scheduler.advance(done * COMMAND_NS);
     if (done > 0) trace?.span('cmdq', 'commands', start, { count: done });
-    this.kick();
+    if (this.#timer === null) this.kick();
   }
 
   /** Fetches and carries out the command at an index. Returns a CERROR code. */
@@ -154,6 +169,7 @@ export class CommandQueue {
     const opcode = commands[at]! & 0xff;
     if (opcode === OPCODE.CMD_SYNC) {
       if (CMD_SYNC.CS.get(commands, at) === SIGNAL_ILLEGAL) return CERROR.ILL;
+      if (this.#target.atcInvalidations.outstanding > 0) return this.#await();
       this.counts[opcode]!++;
       this.#sync(at);
       return CERROR.NONE;
@@ -165,6 +181,33 @@ export class CommandQueue {
     if (!handler.deferrable || !target.features.lateInvalidation) handler.run(commands, at, target);
     else if (++this.#deferred === DEFERRED_MOST) this.flush();
     return CERROR.NONE;
+  }
+
+  /** A CMD_SYNC waits for invalidations that endpoints have not completed, but not for ever (§3.9.1.4). */
+  #await(): number {
+    const { scheduler, atcTimeout } = this.#parts;
+    if (this.#timer === null) {
+      const timer = scheduler.post(
+        'hardware',
+        () => {
+          if (this.#timer !== timer) return;
+          this.#timer = null;
+          this.#target.atcInvalidations.giveUp();
+          this.#fail(CERROR.ATC_INV_SYNC);
+        },
+        atcTimeout,
+      );
+      this.#timer = timer;
+    }
+    return WAITING;
+  }
+
+  /** The last invalidation that a CMD_SYNC waits for completed. */
+  resumeSync(): void {
+    if (this.#timer === null) return;
+    this.#parts.scheduler.cancel(this.#timer);
+    this.#timer = null;
+    this.kick();
   }
 
   /** Completes everything before it, then signals. The effects come before the signal and before the index. */
@@ -179,12 +222,12 @@ export class CommandQueue {
   }
 
   /** The queue stops at the command; the reason is in place before the error becomes active. */
-  #stop(error: number): void {
+  #fail(error: number): void {
     const { errors, trace } = this.#parts;
     ERR.set(this.#words, CONS, error);
     const opcode = this.#commands[this.#deferred * COMMAND_WORDS]! & 0xff;
     const name = commandByOpcode(opcode)?.name ?? `opcode ${opcode}`;
-    trace?.instant('cmdq', error === CERROR.ILL ? `CERROR_ILL ${name}` : 'CERROR_ABT');
+    trace?.instant('cmdq', `${ERROR_NAMES[error]} ${name}`);
     errors.activate(ERROR);
   }
 }

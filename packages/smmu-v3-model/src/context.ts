@@ -67,6 +67,14 @@ export class Context {
       this.accessOr !== 0 ||
       (cd !== null && (cd.range0.tbi || cd.range1.tbi || cd.range0.e0pd || cd.range1.e0pd));
   }
+
+  /** The upper word of an input address with the top byte as top-byte-ignore makes it. */
+  strip(hi: number): number {
+    if (this.cd === null) return hi;
+    const upper = (hi & 0x80_0000) !== 0 && this.twoRanges;
+    if (!(upper ? this.cd.range1 : this.cd.range0).tbi) return hi;
+    return upper ? hi | 0xff00_0000 : hi & 0x00ff_ffff;
+  }
 }
 
 function kindOf(ste: StreamConfig, cd: ContextConfig | null): number {

@@ -9,7 +9,7 @@ import type { ConfigCache } from './configCache.ts';
 import { BITS_S2_DEVICE } from './entryBits.ts';
 import { CLASS_CD, type Fault } from './fault.ts';
 import type { ModelFeatures } from './features.ts';
-import type { Stage2 } from './stage2.ts';
+import { type Stage2, UPDATE_AF } from './stage2.ts';
 import { CONFIG_NESTED, S1DSS_BYPASS, S1DSS_SSID0, S1DSS_TERMINATE, type StreamConfig } from './ste.ts';
 
 /** A CD fetch is a privileged data read. */
@@ -115,7 +115,7 @@ export class ContextTable {
   /** Physical address of a structure: itself, or what stage 2 makes of it. -1 with a fault of class CD. */
   #locate(ste: StreamConfig, address: number): number {
     if (ste.config !== CONFIG_NESTED) return address;
-    if (!this.#stage2.translate(ste, address | 0, (address / 2 ** 32) | 0, FETCH_NEED, true, false)) {
+    if (!this.#stage2.translate(ste, address | 0, (address / 2 ** 32) | 0, FETCH_NEED, true, UPDATE_AF)) {
       this.#fault.klass = CLASS_CD;
       return -1;
     }

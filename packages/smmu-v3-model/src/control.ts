@@ -3,7 +3,7 @@
  * IHI 0070 §6.3.9 to §6.3.18, §7.5; Linux arm_smmu_write_reg_sync, arm_smmu_update_gbpa.
  */
 import type { Scheduler } from '@smmu/platform';
-import { CMDQ_PROD, CR0, CR0ACK, EVENTQ_CONS, GBPA, GERRORN, IRQ_CTRL, IRQ_CTRLACK } from '@smmu/spec';
+import { CMDQ_PROD, CR0, CR0ACK, EVENTQ_CONS, GATOS_CTRL, GBPA, GERRORN, IRQ_CTRL, IRQ_CTRLACK } from '@smmu/spec';
 import { word } from './registers.ts';
 
 /** Virtual nanoseconds until a change is complete. */
@@ -22,6 +22,10 @@ export interface ControlActions {
   /** CMDQEN as acknowledged was set or cleared. */
   onCommandsOn(): void;
   onCommandsOff(): void;
+  /** GATOS_CTRL.RUN was set: look the address up. */
+  onAtos(): void;
+  /** PRIQEN as acknowledged was set. */
+  onPageRequestsOn(): void;
   /** CR0.VMW as acknowledged: low VMID bits that invalidations ignore. */
   onVmidWildcard(bits: number): void;
 }
@@ -47,6 +51,7 @@ export class Control {
     else if (offset === EVENTQ_CONS.offset) this.#actions.onEventRoom();
     else if (offset === CR0.offset) this.#later(() => this.#applyCr0());
     else if (offset === IRQ_CTRL.offset) this.#laterIrq();
+    else if (offset === GATOS_CTRL.offset) this.#startAtos();
     else if (offset === GBPA.offset) this.#scheduler.post('hardware', () => this.#applyGbpa(), UPDATE_NS);
     else if (offset === GERRORN.offset) {
       this.#actions.onCommands();
@@ -77,6 +82,11 @@ export class Control {
     );
   }
 
+  #startAtos(): void {
+    if (GATOS_CTRL.fields.RUN.of(this.#words[word(GATOS_CTRL)]!))
+      this.#scheduler.post('hardware', () => this.#actions.onAtos(), UPDATE_NS);
+  }
+
   #laterIrq(): void {
     if (this.#irqPosted) return;
     this.#irqPosted = true;
@@ -93,13 +103,14 @@ export class Control {
   /** Makes CR0 as written the one in effect, and says so. */
   #applyCr0(): void {
     const words = this.#words;
-    const { SMMUEN, EVENTQEN, CMDQEN, VMW } = CR0.fields;
+    const { SMMUEN, EVENTQEN, PRIQEN, CMDQEN, VMW } = CR0.fields;
     const value = words[word(CR0)]!;
     const changed = value ^ words[word(CR0ACK)]!;
     words[word(CR0ACK)] = value;
     const wildcard = VMW.of(value);
     this.#actions.onVmidWildcard(wildcard > 4 ? 0 : wildcard);
     if ((changed & SMMUEN.mask) !== 0) this.#actions.onEnable(SMMUEN.of(value));
+    if ((changed & PRIQEN.mask) !== 0 && PRIQEN.of(value)) this.#actions.onPageRequestsOn();
     if ((changed & EVENTQEN.mask) !== 0 && EVENTQEN.of(value)) this.#actions.onEventsOn();
     if ((changed & CMDQEN.mask) === 0) return;
     if (CMDQEN.of(value)) this.#actions.onCommandsOn();

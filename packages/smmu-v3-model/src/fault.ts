@@ -13,6 +13,12 @@ export const CLASS_IN = 2;
 export const ACCESS_WRITE = 1;
 export const ACCESS_EXECUTE = 2;
 export const ACCESS_PRIVILEGED = 4;
+/** The three above: what decides which permission is needed. */
+export const ACCESS_KIND = 7;
+/** No page becomes dirty: a writable-clean one counts as read-only. */
+export const ACCESS_KEEPS_CLEAN = 8;
+/** Hardware updates nothing in the tables, as if it never did. */
+export const ACCESS_NO_UPDATE = 16;
 
 export const NO_FAULT = 0;
 

@@ -1,3 +1,4 @@
+export type { Broadcast, BroadcastOperation } from './btm.ts';
 export { ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_WRITE, type Fault } from './fault.ts';
 export { FULL, type Granule, KUNPENG, LARGE, type ModelFeatures, QEMU, SMALL } from './features.ts';
 export type { InterruptLines } from './interrupts.ts';

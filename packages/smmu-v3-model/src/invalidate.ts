@@ -4,7 +4,7 @@
  *
  * More may be dropped than was asked for, never less. Entries of both stages answer to stage 1 invalidations only.
  */
-import { BITS_FRAGMENT, BITS_LEVEL_SHIFT, BITS_TG_SHIFT } from './entryBits.ts';
+import { BITS_ASET, BITS_FRAGMENT, BITS_LEVEL_SHIFT, BITS_TG_SHIFT } from './entryBits.ts';
 import { alignDown, POWER } from './powers.ts';
 import {
   CLASS_SHIFT,
@@ -47,6 +47,8 @@ export class Invalidator {
   readonly #numbers: TagNumbers;
   /** CR0.VMW: VMID bits that invalidations compare. */
   vmidMask = 0xffff;
+  /** Entries of an ASID set of the SMMU's own stay (CD.ASET): for what CPUs broadcast. */
+  sparesPrivate = false;
 
   constructor(iotlb: TagCache, walks1: TagCache, walks2: TagCache, numbers: TagNumbers) {
     this.#iotlb = iotlb;
@@ -95,7 +97,10 @@ export class Invalidator {
     for (const cache of [this.#iotlb, this.#walks1]) {
       if (exact && cache.holds(number) === 0) continue;
       cache.removeIf(
-        (handle) => (cache.tags[handle + 4]! & META_GLOBAL) === 0 && this.#same(cache, handle, world, vmid, asid),
+        (handle) =>
+          (cache.tags[handle + 4]! & META_GLOBAL) === 0 &&
+          !this.#spared(cache, handle) &&
+          this.#same(cache, handle, world, vmid, asid),
       );
     }
   }
@@ -138,6 +143,7 @@ export class Invalidator {
     cache.removeIf(
       (handle) =>
         (!probed || (cache.tags[handle + 12]! & BITS_FRAGMENT) !== 0) &&
+        !this.#spared(cache, handle) &&
         this.#same(cache, handle, world, vmid, asid) &&
         isScope(cache.tags[handle + 12]!, span) &&
         meets(cache, handle, leafShift(cache, handle), span),
@@ -150,7 +156,7 @@ export class Invalidator {
     if (span.tg === 0 && asid !== ANY_ASID && this.vmidMask === 0xffff && this.#probe(cache, world, vmid, asid, span))
       return;
     cache.removeIf((handle) => {
-      if (!this.#same(cache, handle, world, vmid, asid)) return false;
+      if (this.#spared(cache, handle) || !this.#same(cache, handle, world, vmid, asid)) return false;
       const shift = cache.shiftOf(handle);
       if (span.tg !== 0 && !REACHES[span.tg]!.includes(shift)) return false;
       if (span.ttl !== 0 && REACHES[span.tg]!.indexOf(shift) < 3 - span.ttl) return false;
@@ -194,13 +200,17 @@ export class Invalidator {
     if (number < 0) return;
     const meta = number | ((top & TOP_MASK[size]!) << META_TOP_SHIFT) | (size << META_CLASS_SHIFT);
     const handle = cache.find(page & PAGE_MASK[size]!, meta);
-    if (handle >= 0 && isScope(cache.tags[handle + 12]!, span)) cache.remove(handle);
+    if (handle >= 0 && isScope(cache.tags[handle + 12]!, span) && !this.#spared(cache, handle)) cache.remove(handle);
   }
 
   #dropGlobalAt(cache: TagCache, page: number, top: number, size: number, number: number, span: Span): void {
     if (number < 0) return;
     this.#dropAt(cache, page, top, size, number | META_GLOBAL, span);
     this.#dropAt(cache, page, top, size, number | META_GLOBAL | META_ASET, span);
+  }
+
+  #spared(cache: TagCache, handle: number): boolean {
+    return this.sparesPrivate && (cache.tags[handle + 12]! & BITS_ASET) !== 0;
   }
 
   #world(cache: TagCache, handle: number): number {

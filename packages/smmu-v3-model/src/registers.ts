@@ -20,6 +20,10 @@ import {
   EVENTQ_IRQ_CFG1,
   EVENTQ_IRQ_CFG2,
   EVENTQ_PROD,
+  GATOS_ADDR,
+  GATOS_CTRL,
+  GATOS_PAR,
+  GATOS_SID,
   GBPA,
   GERROR,
   GERROR_IRQ_CFG0,
@@ -101,6 +105,7 @@ export class RegisterFile implements MmioWindow {
     const before = words[at >>> 2]!;
     let mask = rule.mask;
     if (at === CR1.offset) mask &= this.#unlockedAttributes();
+    if (at >= GATOS_CTRL.offset && at < GATOS_PAR.offset && GATOS_CTRL.fields.RUN.of(words[word(GATOS_CTRL)]!)) return;
     if (at === GBPA.offset && (!GBPA.fields.Update.of(value) || GBPA.fields.Update.of(before))) return;
     words[at >>> 2] = (before & ~mask) | (value & mask);
     this.#effect(at, before);
@@ -162,6 +167,7 @@ export class RegisterFile implements MmioWindow {
       for (const register of [GERROR_IRQ_CFG0, GERROR_IRQ_CFG1, GERROR_IRQ_CFG2]) allow(register, 0, GERROR_IRQEN.mask);
       for (const register of [EVENTQ_IRQ_CFG0, EVENTQ_IRQ_CFG1, EVENTQ_IRQ_CFG2]) allow(register, 0, EVENTQ_IRQEN.mask);
     }
+    if (f.atos) for (const register of [GATOS_CTRL, GATOS_SID, GATOS_ADDR]) allow(register);
     if (!f.pri) return;
     allow(PRIQ_BASE, PRIQEN.mask);
     allow(PRIQ_PROD, PRIQEN.mask);

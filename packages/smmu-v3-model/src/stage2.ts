@@ -52,6 +52,9 @@ import type { WalkStats } from './walkStats.ts';
 export const INVALID_AT: readonly string[] = [-1, 0, 1, 2, 3].map((level) => `level ${level} descriptor is invalid`);
 /** Times that an update is tried again when software changed the descriptor meanwhile. */
 export const UPDATE_TRIES = 8;
+/** What a translation may write into tables where HTTU is on: access flags, and dirty state as well. */
+export const UPDATE_AF = 1;
+export const UPDATE_DIRTY = 3;
 /** Values of MemAttr below this are Device memory, with and without forced write-back. */
 const FIRST_NORMAL = 4;
 
@@ -95,9 +98,9 @@ export class Stage2 {
    * @param hi - IPA, bits [55:32].
    * @param need - Permissions as in entryBits.ts; one of several privileges is named by its bit.
    * @param keep - Puts a result from memory into the IOTLB.
-   * @param mayDirty - A write may mark the page dirty; a fetch never does.
+   * @param updates - What hardware may write: 0 nothing, {@link UPDATE_AF}, {@link UPDATE_DIRTY} as well.
    */
-  translate(ste: StreamConfig, lo: number, hi: number, need: number, keep: boolean, mayDirty: boolean): boolean {
+  translate(ste: StreamConfig, lo: number, hi: number, need: number, keep: boolean, updates: number): boolean {
     const iotlb = this.#iotlb;
     const range = ste.range2;
     const number = ste.s2Number;
@@ -105,7 +108,7 @@ export class Stage2 {
     let handle = iotlb.find(page & range.pageMask, number | (topOf(hi) << META_TOP_SHIFT) | range.pageMeta);
     if (handle < 0 && (iotlb.present & ~(1 << range.pageClass)) !== 0)
       handle = iotlb.findOther(page, hi, number, number, 0, range.pageClass);
-    if (handle < 0 || hi >= 0x10_0000) return this.#miss(ste, lo, hi, need, keep, mayDirty);
+    if (handle < 0 || hi >>> 0 >= 0x10_0000) return this.#miss(ste, lo, hi, need, keep, updates);
     const bits = iotlb.tags[handle + 12]!;
     if (((bits >>> BITS_S2_SHIFT) & need) === need) {
       const shift = iotlb.shiftOf(handle);
@@ -116,24 +119,24 @@ export class Stage2 {
       this.pa = iotlb.baseOf(handle) + offsetOf(lo, hi, shift);
       return true;
     }
-    if ((bits & BITS_S2_CLEAN) === 0 || (need & PERM_WRITE) === 0 || !mayDirty)
+    if ((bits & BITS_S2_CLEAN) === 0 || (need & PERM_WRITE) === 0 || updates !== UPDATE_DIRTY)
       return this.#refuse(EVENT.F_PERMISSION, lo, hi, 'cached: S2AP or XN');
     iotlb.remove(handle); // the page is writable once it is marked dirty: look at the descriptor
-    return this.#miss(ste, lo, hi, need, keep, mayDirty);
+    return this.#miss(ste, lo, hi, need, keep, updates);
   }
 
   /** The last table's pointer is mostly known, and the page mostly plain: then one descriptor is all there is to read. */
-  #miss(ste: StreamConfig, lo: number, hi: number, need: number, keep: boolean, mayDirty: boolean): boolean {
+  #miss(ste: StreamConfig, lo: number, hi: number, need: number, keep: boolean, updates: number): boolean {
     const range = ste.range2;
-    if (hi * 2 ** 32 + (lo >>> 0) >= POWER[range.inputBits]!)
+    if ((hi >>> 0) * 2 ** 32 + (lo >>> 0) >= POWER[range.inputBits]!)
       return this.#refuse(EVENT.F_TRANSLATION, lo, hi, 'address beyond S2T0SZ');
     this.#stats.walks++;
-    if (range.allOdd) return this.#walk(ste, lo, hi, need, keep, mayDirty);
+    if (range.allOdd) return this.#walk(ste, lo, hi, need, keep, updates);
     const pointers = this.#walkCache;
     const page = frameLo(lo, hi);
     const top = topOf(hi) << META_TOP_SHIFT;
     const pointer = pointers.find(page & range.pointerMask, ste.s2Number | top | range.pointerMeta);
-    if (pointer < 0) return this.#walk(ste, lo, hi, need, keep, mayDirty);
+    if (pointer < 0) return this.#walk(ste, lo, hi, need, keep, updates);
     const granuleShift = range.granuleShift;
     const index = ((lo >>> granuleShift) | (hi << (32 - granuleShift))) & range.mask;
     const at = pointers.baseOf(pointer) + index * 8;
@@ -141,7 +144,7 @@ export class Stage2 {
     if (!memory.read64(at)) return this.#abort(at, lo, hi);
     const dlo = memory.lo | 0;
     const dhi = memory.hi | 0;
-    if ((dlo & D_PLAIN) !== D_PLAIN || (dhi & range.odd) !== 0) return this.#walk(ste, lo, hi, need, keep, mayDirty);
+    if ((dlo & D_PLAIN) !== D_PLAIN || (dhi & range.odd) !== 0) return this.#walk(ste, lo, hi, need, keep, updates);
     this.#stats.reads++;
     const permissions = this.#permissions[stage2PermissionKey(dlo, dhi)]!;
     const memAttr = memAttrOf(dlo);
@@ -162,7 +165,7 @@ export class Stage2 {
     return (permissions & need) === need || this.#refuse(EVENT.F_PERMISSION, lo, hi, 'S2AP or XN');
   }
 
-  #walk(ste: StreamConfig, lo: number, hi: number, need: number, keep: boolean, mayDirty: boolean): boolean {
+  #walk(ste: StreamConfig, lo: number, hi: number, need: number, keep: boolean, updates: number): boolean {
     const range = ste.range2;
     const memory = this.#memory;
     const page = frameLo(lo, hi);
@@ -193,12 +196,12 @@ export class Stage2 {
       if (level === 3 || (dlo & D_TYPE) === 0) {
         if ((dlo & D_TYPE) === 0 && (level === 3 || level < range.minBlockLevel))
           return this.#refuse(EVENT.F_TRANSLATION, lo, hi, 'a block where none is allowed');
-        return this.#leaf(ste, lo, hi, level, at, dlo, dhi, need, keep, mayDirty);
+        return this.#leaf(ste, lo, hi, level, at, dlo, dhi, need, keep, updates);
       }
       const next = outputAddress(range, dlo, dhi, range.granuleShift);
       if (next >= range.outputLimit)
         return this.#refuse(EVENT.F_ADDR_SIZE, lo, hi, 'next table beyond the output size');
-      if (ste.s2Haft && (dlo & D_AF) === 0 && !this.#swap(range, at, dlo, dhi, dlo | D_AF)) {
+      if (ste.s2Haft && updates !== 0 && (dlo & D_AF) === 0 && !this.#swap(range, at, dlo, dhi, dlo | D_AF)) {
         if (this.#aborted) return this.#abort(at, lo, hi);
         if (++tries < UPDATE_TRIES) continue; // software changed it meanwhile: look again
         return this.#refuse(EVENT.F_ACCESS, lo, hi, 'the descriptor keeps changing under its update');
@@ -221,7 +224,7 @@ export class Stage2 {
     dhi: number,
     need: number,
     keep: boolean,
-    mayDirty: boolean,
+    updates: number,
   ): boolean {
     const range = ste.range2;
     for (let tries = 0; tries < UPDATE_TRIES; tries++) {
@@ -230,12 +233,17 @@ export class Stage2 {
       if (base >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, lo, hi, 'output beyond S2PS');
       let wantLo = dlo;
       if ((dlo & D_AF) === 0) {
-        if (ste.s2Ha) wantLo |= D_AF;
+        if (ste.s2Ha && updates !== 0) wantLo |= D_AF;
         else if (!ste.s2Affd) return this.#refuse(EVENT.F_ACCESS, lo, hi, 'AF=0');
       }
       let permissions = this.#permissions[stage2PermissionKey(dlo, dhi)]!;
       const clean = ste.s2Hd && (dhi & D_DBM) !== 0 && (dlo & D_S2AP_WRITE) === 0;
-      if (clean && mayDirty && (need & PERM_WRITE) !== 0 && ((permissions | PERM_WRITE) & need) === need) {
+      if (
+        clean &&
+        updates === UPDATE_DIRTY &&
+        (need & PERM_WRITE) !== 0 &&
+        ((permissions | PERM_WRITE) & need) === need
+      ) {
         wantLo |= D_S2AP_WRITE;
         permissions |= PERM_WRITE;
       }
@@ -313,7 +321,7 @@ export class Stage2 {
   }
 
   #refuse(code: number, lo: number, hi: number, reason: string): false {
-    this.#fault.setStage2(code, hi * 2 ** 32 + (lo >>> 0), reason);
+    this.#fault.setStage2(code, (hi >>> 0) * 2 ** 32 + (lo >>> 0), reason);
     return false;
   }
 

@@ -29,6 +29,12 @@ export interface ModelStats {
   readonly silentAborts: number;
   /** Transactions that were translated and that memory then aborted. */
   readonly externalAborts: number;
+  /** ATS translation requests answered. */
+  readonly atsRequests: number;
+  /** Page requests written to the PRI queue, those that were not, and those of them that the SMMU answered itself. */
+  readonly pageRequests: number;
+  readonly droppedPageRequests: number;
+  readonly automaticResponses: number;
 }
 
 /** Counts by code as counts by name, without the zeros. */

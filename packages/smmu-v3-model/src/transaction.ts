@@ -7,15 +7,15 @@ import type { ConfigCache } from './configCache.ts';
 import { Context, KIND_ABORT, KIND_BYPASS, KIND_S2, NO_CONTEXT } from './context.ts';
 import { type ContextTable, INDEX_BYPASS, INDEX_FAULT } from './contextTable.ts';
 import { BITS_NESTED, BITS_S1_CLEAN, BITS_S2_CLEAN, BITS_S2_SHIFT, NEEDS, PERM_WRITE } from './entryBits.ts';
-import { ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_WRITE, type Fault } from './fault.ts';
+import { ACCESS_EXECUTE, ACCESS_KIND, ACCESS_PRIVILEGED, ACCESS_WRITE, type Fault } from './fault.ts';
 import type { ModelFeatures } from './features.ts';
 import { offsetOf } from './powers.ts';
-import type { Stage2 } from './stage2.ts';
+import { type Stage2, UPDATE_DIRTY } from './stage2.ts';
 import type { StreamConfig } from './ste.ts';
 import type { StreamTable } from './streamTable.ts';
 import { fitsTag, META_TOP_SHIFT, type TagCache, topOf } from './tagCache.ts';
-import { type TagNumbers, WORLD_EL2 } from './tagNumbers.ts';
-import type { Stage1 } from './walk.ts';
+import type { TagNumbers } from './tagNumbers.ts';
+import { type Stage1, updatesOf } from './walk.ts';
 import type { WalkStats } from './walkStats.ts';
 
 /** Context cache: direct mapped, a power of two. */
@@ -54,7 +54,7 @@ export class Translator {
   readonly #streamTable: StreamTable;
   readonly #contextTable: ContextTable;
   readonly #iotlb: TagCache;
-  readonly #stage1: Stage1;
+  readonly stage1: Stage1;
   readonly #stage2: Stage2;
   readonly #walkStats: WalkStats;
   readonly #numbers: TagNumbers;
@@ -69,7 +69,7 @@ export class Translator {
     this.#streamTable = parts.streamTable;
     this.#contextTable = parts.contextTable;
     this.#iotlb = parts.iotlb;
-    this.#stage1 = parts.stage1;
+    this.stage1 = parts.stage1;
     this.#stage2 = parts.stage2;
     this.#walkStats = parts.walkStats;
     this.#numbers = parts.numbers;
@@ -87,7 +87,7 @@ export class Translator {
   translate(sid: number, ssid: number, lo: number, hi: number, access: number): boolean {
     if (this.#generation !== this.#cache.generation) this.#flushContexts();
     const context = this.#slots[(sid ^ Math.imul(ssid, 5)) & (SLOTS - 1)]!;
-    if (context.sid !== sid || context.ssid !== ssid || context.special) return this.#slow(sid, ssid, lo, hi, access);
+    if (context.sid !== sid || context.ssid !== ssid || context.special) return this.lookup(sid, ssid, lo, hi, access);
     const iotlb = this.#iotlb;
     const page = (lo >>> 12) | (hi << 20);
     const handle = iotlb.find(page & context.pageMask, context.meta | (topOf(hi) << META_TOP_SHIFT));
@@ -106,14 +106,18 @@ export class Translator {
     return this.#other(context, lo, hi, access, handle);
   }
 
-  /** Streams out of the ordinary, and those not seen before. */
-  #slow(sid: number, ssid: number, lo: number, hi: number, access: number): boolean {
+  /**
+   * As {@link translate}, and any of fault.ts's ACCESS bits. Streams out of the ordinary, those not seen before, and
+   * whoever asks without being a transaction.
+   * @param overrides - Apply STE.PRIVCFG and INSTCFG.
+   */
+  lookup(sid: number, ssid: number, lo: number, hi: number, access: number, overrides = true): boolean {
     this.access = access;
     this.ste = null;
     this.context = null;
     const context = this.resolve(sid, ssid);
     if (context === null) return false;
-    this.access = access = (access & context.accessAnd) | context.accessOr;
+    if (overrides) this.access = access = (access & context.accessAnd) | context.accessOr;
     if (context.kind === KIND_ABORT) {
       this.fault.set(0, 'STE.Config=0xx aborts without a record');
       return false;
@@ -121,6 +125,43 @@ export class Translator {
     if (context.kind === KIND_BYPASS) return this.#bypass(lo, hi);
     if (context.kind === KIND_S2) return this.#stage2Only(context, lo, hi, access);
     return this.#stage1Input(context, lo, hi, access);
+  }
+
+  /** The legal STE of a stream, or null with the fault set. */
+  stream(sid: number): StreamConfig | null {
+    this.#numbers.reserve(TAGS_OF_CONTEXT);
+    const ste = this.#streamTable.lookup(sid);
+    this.ste = ste;
+    return ste === null || ste.illegal === '' ? ste : this.#refuse(EVENT.C_BAD_STE, ste.illegal);
+  }
+
+  /** Stage 1 of a nested stream, from its tables whatever is cached; {@link stage1} holds what came of it. */
+  walkStage1(context: Context, lo: number, hi: number, access: number): boolean {
+    return !this.#isBarred(context, hi, access) && this.stage1.translate(context, lo, context.strip(hi), access);
+  }
+
+  /** E0PD keeps unprivileged accesses out of a half, whatever is mapped or cached there. */
+  #isBarred(context: Context, hi: number, access: number): boolean {
+    const upper = (hi & 0x80_0000) !== 0 && context.twoRanges;
+    if (!(upper ? context.cd!.range1 : context.cd!.range0).e0pd || (access & ACCESS_PRIVILEGED) !== 0) return false;
+    this.fault.set(EVENT.F_TRANSLATION, 'E0PD=1 and the access is unprivileged');
+    return true;
+  }
+
+  /** Stage 2 of a stream alone, for an address that is an IPA. */
+  lookupStage2(ste: StreamConfig, lo: number, hi: number, access: number): boolean {
+    this.context = null;
+    const done = this.#stage2.translate(ste, lo | 0, hi | 0, NEEDS[access & ACCESS_KIND]!, true, updatesOf(access));
+    this.pa = this.#stage2.pa;
+    return done;
+  }
+
+  /** The IOTLB's entry of stage 2 alone for an IPA, or -1. After {@link lookupStage2} succeeded there is one. */
+  stage2Entry(ste: StreamConfig, lo: number, hi: number): number {
+    const { pageClass, pageMask, pageMeta } = ste.range2;
+    const page = (lo >>> 12) | (hi << 20);
+    const handle = this.#iotlb.find(page & pageMask, ste.s2Number | (topOf(hi) << META_TOP_SHIFT) | pageMeta);
+    return handle >= 0 ? handle : this.#iotlb.findOther(page, hi, ste.s2Number, ste.s2Number, 0, pageClass);
   }
 
   /** The context of a stream and substream, or null with the fault set. Priority: STE, then substream, then CD. */
@@ -133,11 +174,8 @@ export class Translator {
       this.context = known;
       return known;
     }
-    this.#numbers.reserve(TAGS_OF_CONTEXT);
-    const ste = this.#streamTable.lookup(sid);
+    const ste = this.stream(sid);
     if (ste === null) return null;
-    this.ste = ste;
-    if (ste.illegal !== '') return this.#refuse(EVENT.C_BAD_STE, ste.illegal);
     let context: Context;
     if (ste.config === 0) context = new Context(sid, ssid, ste, null, this.#numbers);
     else {
@@ -176,7 +214,7 @@ export class Translator {
       return false;
     }
     const walks = this.#walkStats.walks;
-    const done = this.#stage2.translate(context.ste, lo, hi, NEEDS[access & 7]!, true, true);
+    const done = this.#stage2.translate(context.ste, lo, hi, NEEDS[access & ACCESS_KIND]!, true, updatesOf(access));
     if (this.#walkStats.walks === walks) this.hits++;
     else this.misses++;
     this.pa = this.#stage2.pa;
@@ -184,14 +222,8 @@ export class Translator {
   }
 
   #stage1Input(context: Context, lo: number, hi: number, access: number): boolean {
-    const cd = context.cd!;
-    const upper = (hi & 0x80_0000) !== 0 && context.ste.world !== WORLD_EL2;
-    const range = upper ? cd.range1 : cd.range0;
-    if (range.tbi) hi = upper ? hi | 0xff00_0000 : hi & 0x00ff_ffff;
-    if (range.e0pd && (access & ACCESS_PRIVILEGED) === 0) {
-      this.fault.set(EVENT.F_TRANSLATION, `E0PD${upper ? 1 : 0}=1 and the access is unprivileged`);
-      return false;
-    }
+    if (this.#isBarred(context, hi, access)) return false;
+    hi = context.strip(hi);
     const page = ((lo >>> 12) | (hi << 20)) & context.pageMask;
     return this.#other(context, lo, hi, access, this.#iotlb.find(page, context.meta | (topOf(hi) << META_TOP_SHIFT)));
   }
@@ -210,22 +242,36 @@ export class Translator {
       );
     if (handle >= 0 && fitsTag(hi)) {
       const bits = iotlb.tags[handle + 12]!;
-      const need = NEEDS[access & 7]!;
+      const need = NEEDS[access & ACCESS_KIND]!;
       if ((bits & (bits >>> BITS_S2_SHIFT) & need) !== 0) {
         this.hits++;
         this.pa = iotlb.baseOf(handle) + offsetOf(lo, hi, iotlb.shiftOf(handle));
         return true;
       }
-      if (!this.#mayBecomeWritable(bits, need)) {
+      if (!this.#mayBecomeWritable(bits, need) || updatesOf(access) !== UPDATE_DIRTY) {
         this.hits++;
         return this.#denied(bits, need, handle, lo, hi);
       }
       iotlb.remove(handle); // writable once hardware marks it dirty: look at the descriptor
     }
     this.misses++;
-    if (!this.#stage1.translate(context, lo, hi, access)) return false;
-    this.pa = this.#stage1.pa;
+    if (!this.stage1.translate(context, lo, hi, access)) return false;
+    this.pa = this.stage1.pa;
     return true;
+  }
+
+  /**
+   * The IOTLB's entry for an address of the last look-up's context, which must have gone through a stage, or -1. After a
+   * look-up that succeeded there is one.
+   */
+  entry(lo: number, hi: number): number {
+    const context = this.context!;
+    const iotlb = this.#iotlb;
+    hi = context.strip(hi);
+    const page = (lo >>> 12) | (hi << 20);
+    const handle = iotlb.find(page & context.pageMask, context.meta | (topOf(hi) << META_TOP_SHIFT));
+    if (handle >= 0) return handle;
+    return iotlb.findOther(page, hi, context.number, context.globalNumber, context.aset, context.pageClass);
   }
 
   /** Whether a write that an entry refuses would be allowed after hardware marked the page dirty. */

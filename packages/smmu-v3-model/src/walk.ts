@@ -41,9 +41,9 @@ import {
   NEEDS,
   PERM_WRITE,
 } from './entryBits.ts';
-import { CLASS_TT, type Fault } from './fault.ts';
+import { ACCESS_KEEPS_CLEAN, ACCESS_KIND, ACCESS_NO_UPDATE, CLASS_TT, type Fault } from './fault.ts';
 import { alignDown, offsetOf } from './powers.ts';
-import { INVALID_AT, type Stage2, UPDATE_TRIES } from './stage2.ts';
+import { INVALID_AT, type Stage2, UPDATE_AF, UPDATE_DIRTY, UPDATE_TRIES } from './stage2.ts';
 import { LAYOUT_DS, type TableRange } from './tableRange.ts';
 import {
   CLASS_OF_SHIFT,
@@ -74,8 +74,10 @@ export class Stage1 {
   bits = 0;
   shift = 12;
   attributes = 0;
-  /** Before stage 2; the result itself if there is none. */
+  /** Before stage 2, of a nested stream: address, log2 of the bytes, type and shareability. */
   ipa = 0;
+  ipaShift = 12;
+  ipaAttributes = 0;
   readonly #memory: PhysicalMemory;
   readonly #iotlb: TagCache;
   readonly #walkCache: TagCache;
@@ -85,6 +87,8 @@ export class Stage1 {
   // The address under translation: members, because every step of a walk needs them.
   #lo = 0;
   #hi = 0;
+  /** What hardware may write on the way, as stage2.ts has it. */
+  #updates: number = UPDATE_DIRTY;
   #aborted = false;
 
   constructor(
@@ -122,6 +126,7 @@ export class Stage1 {
     this.#stats.walks++;
     this.#lo = lo;
     this.#hi = hi;
+    this.#updates = updatesOf(access);
     if (!range.allOdd) {
       const pointer = this.#walkCache.find(
         frameLo(lo, hi) & range.pointerMask,
@@ -157,7 +162,7 @@ export class Stage1 {
     if ((dlo & D_PLAIN) !== D_PLAIN || (dhi & range.odd) !== 0) return LOOK_AGAIN;
     this.#stats.reads++;
     const cd = context.cd!;
-    const need = NEEDS[access & 7]!;
+    const need = NEEDS[access & ACCESS_KIND]!;
     const permissions = cd.permissions[permissionKey(dlo, dhi, walkCache.tags[pointer + 12]!, false)]!;
     const type = mairByte(cd, S1_LEAF.AttrIndx.of(dlo));
     const ipaLo = (dlo & (-1 << granuleShift)) | (lo & ~(-1 << granuleShift));
@@ -168,7 +173,7 @@ export class Stage1 {
       this.bits = permissions | range.pageBits;
       return this.#nest(context, dlo, ipaLo, dhi & 0xffff, need, type, shareabilityOf(dlo)) ? FOUND : FAULT;
     }
-    this.ipa = this.pa = (dhi & 0xffff) * 2 ** 32 + (ipaLo >>> 0);
+    this.pa = (dhi & 0xffff) * 2 ** 32 + (ipaLo >>> 0);
     this.bits = permissions | BITS_S2_ALL | range.pageBits | (dhi & 0xf000);
     this.attributes = attributesOf(type, shareabilityOf(dlo));
     const iotlb = this.#iotlb;
@@ -223,7 +228,7 @@ export class Stage1 {
       }
       const next = outputAddress(range, dlo, dhi, range.granuleShift);
       if (next >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, 'next table beyond the output size');
-      if (cd.haft && (dlo & D_AF) === 0) {
+      if (cd.haft && this.#updates !== 0 && (dlo & D_AF) === 0) {
         const place = table + index * 8;
         if (context.nested && !this.#locate(context, place | 0, (place * 2 ** -32) | 0, UPDATE_NEED)) return false;
         if (!this.#swap(range, at, dlo, dhi, dlo | D_AF)) {
@@ -233,7 +238,15 @@ export class Stage1 {
         }
       }
       if (!range.had) limits |= dhi & LIMITS;
-      keepPointer(this.#walkCache, context.number, page, topOf(hi), shift, limits | (level + 1), next);
+      keepPointer(
+        this.#walkCache,
+        context.number,
+        page,
+        topOf(hi),
+        shift,
+        limits | (level + 1) | (cd.aset ? BITS_ASET : 0),
+        next,
+      );
       level++;
       shift -= range.stride;
       mask = range.mask;
@@ -254,20 +267,20 @@ export class Stage1 {
     access: number,
   ): boolean {
     const cd = context.cd!;
-    const need = NEEDS[access & 7]!;
+    const need = NEEDS[access & ACCESS_KIND]!;
     for (let tries = 0; tries < UPDATE_TRIES; tries++) {
       const shift = range.granuleShift + (3 - level) * range.stride;
       const base = outputAddress(range, dlo, dhi, shift);
       if (base >= range.outputLimit) return this.#refuse(EVENT.F_ADDR_SIZE, 'output beyond the intermediate size');
       let wantLo = dlo;
       if ((dlo & D_AF) === 0) {
-        if (cd.ha) wantLo |= D_AF;
+        if (cd.ha && this.#updates !== 0) wantLo |= D_AF;
         else if (!cd.affd) return this.#refuse(EVENT.F_ACCESS, 'AF=0');
       }
       let clean = cd.hd && isStage1Clean(dlo, dhi, limits);
       let permissions = cd.permissions[permissionKey(dlo, dhi, limits, clean)]!;
       if (clean) {
-        if ((need & PERM_WRITE) !== 0 && (permissions & need) !== 0) {
+        if ((need & PERM_WRITE) !== 0 && (permissions & need) !== 0 && this.#updates === UPDATE_DIRTY) {
           wantLo &= ~D_AP_READ_ONLY;
           clean = false;
         } else permissions &= ~PERM_WRITE;
@@ -324,7 +337,7 @@ export class Stage1 {
       return this.#nest(context, dlo, ipa | 0, (ipa * 2 ** -32) | 0, need, type, share);
     }
     const baseHi = (base * 2 ** -32) | 0;
-    this.ipa = this.pa = ipa;
+    this.pa = ipa;
     this.bits = bits | BITS_S2_ALL | frameHi(baseHi);
     this.attributes = attributesOf(type, share);
     this.#keep(context, dlo, frameLo(base | 0, baseHi));
@@ -344,7 +357,9 @@ export class Stage1 {
     const stage2 = this.#stage2;
     const ipa = ipaHi * 2 ** 32 + (ipaLo >>> 0);
     this.ipa = ipa;
-    if (!stage2.translate(context.ste, ipaLo, ipaHi, need, false, true)) return false;
+    this.ipaShift = this.shift;
+    this.ipaAttributes = attributesOf(type, share);
+    if (!stage2.translate(context.ste, ipaLo, ipaHi, need, false, this.#updates)) return false;
     const combined = combineAttributes(type, stage2.attributes & 15, context.ste.s2Fwb);
     let bits = this.bits | (stage2.bits & (BITS_S2_ALL | BITS_S2_CLEAN | BITS_S2_DEVICE)) | BITS_NESTED;
     if (stage2.shift < this.shift) {
@@ -379,7 +394,7 @@ export class Stage1 {
   #locate(context: Context, lo: number, hi: number, need: number): boolean {
     const stage2 = this.#stage2;
     const fault = this.#fault;
-    if (stage2.translate(context.ste, lo, hi, need, true, true)) {
+    if (stage2.translate(context.ste, lo, hi, need, true, this.#updates)) {
       if (!context.ste.s2Ptw || (stage2.bits & BITS_S2_DEVICE) === 0) return true;
       fault.setStage2(EVENT.F_PERMISSION, hi * 2 ** 32 + (lo >>> 0), 'S2PTW=1 and stage 2 maps the table as Device');
     }
@@ -412,6 +427,10 @@ export class Stage1 {
     return false;
   }
 }
+
+/** What a transaction lets hardware write into tables. */
+export const updatesOf = (access: number): number =>
+  (access & ACCESS_NO_UPDATE) !== 0 ? 0 : (access & ACCESS_KEEPS_CLEAN) !== 0 ? UPDATE_AF : UPDATE_DIRTY;
 
 const mairByte = (cd: ContextConfig, index: number): number =>
   ((index >= 4 ? cd.mairHi : cd.mairLo) >>> ((index & 3) * 8)) & 0xff;

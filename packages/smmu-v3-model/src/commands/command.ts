@@ -1,5 +1,8 @@
 /** What a command is to the queue: how it is checked, what it does and when. IHI 0070 §4. */
+
+import type { AtsEndpoint } from '@smmu/platform';
 import { CR0ACK, CR2 } from '@smmu/spec';
+import type { AtcInvalidations } from '../atcInvalidation.ts';
 import type { ConfigCache } from '../configCache.ts';
 import type { ModelFeatures } from '../features.ts';
 import { type Invalidator, Span } from '../invalidate.ts';
@@ -14,6 +17,8 @@ export class CommandTarget {
   readonly invalidator: Invalidator;
   readonly stalls: StallBuffer;
   readonly translator: Translator;
+  readonly atcInvalidations: AtcInvalidations;
+  readonly endpoints: ReadonlyMap<number, AtsEndpoint>;
   /** Scratch for address ranges. */
   readonly span: Span = new Span();
   readonly #words: Uint32Array;
@@ -25,6 +30,8 @@ export class CommandTarget {
     invalidator: Invalidator,
     stalls: StallBuffer,
     translator: Translator,
+    atcInvalidations: AtcInvalidations,
+    endpoints: ReadonlyMap<number, AtsEndpoint>,
   ) {
     this.#words = words;
     this.features = features;
@@ -32,6 +39,8 @@ export class CommandTarget {
     this.invalidator = invalidator;
     this.stalls = stalls;
     this.translator = translator;
+    this.atcInvalidations = atcInvalidations;
+    this.endpoints = endpoints;
   }
 
   get e2h(): boolean {
