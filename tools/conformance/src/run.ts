@@ -33,7 +33,7 @@ export interface ComparisonResult {
   readonly shapes: readonly Shape[];
 }
 
-const MOST_KEPT = 50;
+const MOST_KEPT = 500;
 
 export interface ComparisonOptions {
   readonly binary: string;

@@ -4,7 +4,8 @@
  */
 import type { LedgerEntry } from '../ledger.ts';
 import { configuration } from './configuration.ts';
+import { mended } from './mended.ts';
 import { software } from './software.ts';
 import { translation } from './translation.ts';
 
-export const entries: readonly LedgerEntry[] = [...configuration, ...translation, ...software];
+export const entries: readonly LedgerEntry[] = [...configuration, ...translation, ...software, ...mended];

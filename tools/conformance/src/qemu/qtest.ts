@@ -22,6 +22,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RAM_BASE, RAM_BYTES } from '../scenario.ts';
 
+/** Releases up to 8 look for a character device of that name. */
+const CHARDEV = 'qtest';
 /** Where the CPU sleeps: the last page of RAM. */
 const SLEEP_AT = RAM_BASE + RAM_BYTES - 4096;
 /** `wfi` and a branch back to it. */
@@ -73,7 +75,7 @@ export class Qtest {
       ...['-m', `${RAM_BYTES / 2 ** 20}M`, '-accel', 'tcg', '-icount', 'shift=0,sleep=off', '-cpu', 'cortex-a57'],
       ...['-device', `loader,addr=0x${SLEEP_AT.toString(16)},cpu-num=0`],
       ...['-nodefaults', '-nic', 'none', '-display', 'none', '-serial', 'none', '-monitor', 'none'],
-      ...['-chardev', `pipe,id=q,path=${pipe}`, '-qtest', 'chardev:q', '-qtest-log', 'none'],
+      ...['-chardev', `pipe,id=${CHARDEV},path=${pipe}`, '-qtest', `chardev:${CHARDEV}`, '-qtest-log', 'none'],
     ];
     const child = spawn(binary, [...args, ...common], { stdio: ['ignore', log, log] });
     const tidy = (): void => {

@@ -110,7 +110,10 @@ export function attributes1(d: Draw, s: Scene): bigint {
     bits &= ~USER;
     s.tag('no-user');
   }
-  if (d.chance(8)) bits &= ~AF;
+  if (d.chance(8)) {
+    bits &= ~AF;
+    s.tag('no-access-flag');
+  }
   if (d.chance(15)) bits &= ~NG;
   if (d.chance(20)) bits |= d.bits(2) << 53n;
   if (d.chance(15)) bits |= d.bits(4) << 55n;
@@ -127,7 +130,10 @@ export function attributes2(d: Draw, s: Scene): bigint {
     bits &= ~S2_READ;
     s.tag('write-only');
   }
-  if (d.chance(8)) bits &= ~AF;
+  if (d.chance(8)) {
+    bits &= ~AF;
+    s.tag('no-access-flag');
+  }
   if (d.chance(15)) bits |= d.bits(2) << 53n;
   return bits;
 }

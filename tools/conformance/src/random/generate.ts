@@ -205,6 +205,7 @@ class Generator {
     this.vmid = this.f.stage2 && d.chance(50) ? d.below(65536) : 0;
     const granule = this.granule();
     const upper = d.chance(25);
+    if (upper) s.tag('upper');
     const options = { granule, inputBits: this.inputBits1(), upper, asid: this.asid };
     const tree = s.tree1(options);
     const cd = s.placeCd();
@@ -259,6 +260,7 @@ class Generator {
     const { tree: tree2, ste } = shape;
     const granule = this.granule();
     const upper = d.chance(20);
+    if (upper) s.tag('upper');
     const options = { granule, inputBits: this.inputBits1(), upper, asid: this.asid };
     const tree = s.tree1(options);
     const cd = s.placeCd();
@@ -332,7 +334,9 @@ class Generator {
     } else if (this.leaves.length === 0) address = d.chance(90) ? BigInt(DATA) + (d.bits(16) & ~3n) : d.bits(64) & ~3n;
     else address = d.bits(d.pick([32, 40, 40, 44, 44, 48, 64])) & ~3n;
     if (this.leaves.length === 0) this.expose(Number(address));
-    s.access(sid, BigInt.asUintN(64, address), write);
+    address = BigInt.asUintN(64, address);
+    if (address >> 48n !== 0n) s.tag('wide-address');
+    s.access(sid, address, write);
   }
 
   /** Offset of a word in a leaf that leads into the data region. */

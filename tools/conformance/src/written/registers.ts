@@ -155,6 +155,7 @@ export const registers: readonly Scenario[] = [
     add('abort', 'SMMUEN=0 and ABORT=1: transactions abort without a record', '6.3.14', (s) => {
       s.on({ cr0: 0xc })
         .write(0x44, 0x8010_1000)
+        .pattern(DATA, DATA + 4)
         .aborts(SID, VA)
         .aborts(SID, VA + 4n, true);
     });
