@@ -11,6 +11,8 @@ export const D_VALID: number = S1_LEAF.Valid.mask;
 export const D_TYPE: number = S1_LEAF.Type.mask;
 export const D_AF: number = S1_LEAF.AF.mask;
 export const D_NG: number = S1_LEAF.nG.mask;
+/** In a block: do not keep it whole while a table is being replaced by it, or it by a table. */
+export const D_NT: number = S1_LEAF.nT.mask;
 /** In the upper word. */
 export const D_CONTIGUOUS: number = S1_LEAF.Contiguous.mask;
 export const D_DBM: number = S1_LEAF.DBM.mask;

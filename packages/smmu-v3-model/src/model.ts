@@ -113,7 +113,7 @@ export class SmmuV3Model implements DmaPort, AtsPort {
     // Translation.
     const walkStats = this.#walkStats;
     const stage2 = new Stage2(memory, f, iotlb, walks2, fault, walkStats);
-    const stage1 = new Stage1(memory, iotlb, walks1, stage2, fault, walkStats);
+    const stage1 = new Stage1(memory, f, iotlb, walks1, stage2, fault, walkStats);
     const streamTable = new StreamTable(memory, words, f, configCache, fault, numbers);
     const contextTable = new ContextTable(memory, f, configCache, stage2, fault);
     const parts = {

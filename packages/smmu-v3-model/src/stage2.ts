@@ -8,6 +8,7 @@ import {
   D_AF,
   D_CONTIGUOUS,
   D_DBM,
+  D_NT,
   D_PLAIN,
   D_S2AP_WRITE,
   D_TYPE,
@@ -21,6 +22,7 @@ import {
 } from './descriptor.ts';
 import {
   attributesOf,
+  BITS_FRAGMENT,
   BITS_LEVEL_SHIFT,
   BITS_S2_CLEAN,
   BITS_S2_DEVICE,
@@ -69,6 +71,7 @@ export class Stage2 {
   /** log2 of the bytes over which the result holds. */
   shift = 12;
   readonly #memory: PhysicalMemory;
+  readonly #bbmLevel: number;
   readonly #permissions: Uint8Array;
   readonly #iotlb: TagCache;
   readonly #walkCache: TagCache;
@@ -85,6 +88,7 @@ export class Stage2 {
     stats: WalkStats,
   ) {
     this.#memory = memory;
+    this.#bbmLevel = features.bbmLevel;
     this.#permissions = stage2PermissionTable(features.xnx);
     this.#iotlb = iotlb;
     this.#walkCache = walkCache;
@@ -255,7 +259,7 @@ export class Stage2 {
           return this.#refuse(EVENT.F_TRANSLATION, lo, hi, 'the descriptor changed under its update');
         continue;
       }
-      this.#found(ste, lo, hi, level, shift, base, dlo, dhi, permissions, clean, keep);
+      if (!this.#found(ste, lo, hi, level, shift, base, dlo, dhi, permissions, clean, keep)) return false;
       return (permissions & need) === need || this.#refuse(EVENT.F_PERMISSION, lo, hi, 'S2AP or XN');
     }
     return this.#refuse(EVENT.F_ACCESS, lo, hi, 'the descriptor keeps changing under its update');
@@ -273,7 +277,7 @@ export class Stage2 {
     permissions: number,
     clean: boolean,
     keep: boolean,
-  ): void {
+  ): boolean {
     const range = ste.range2;
     if ((dhi & D_CONTIGUOUS) !== 0) {
       const run = range.contiguousShift[level] ?? 0;
@@ -281,6 +285,15 @@ export class Stage2 {
         base = alignDown(base, run);
         shift = run;
       }
+    }
+    let fragment = 0;
+    if (shift > range.granuleShift && this.#bbmLevel < 2) {
+      if (this.#bbmLevel === 1 && level < 3 && (dlo & D_NT) !== 0) {
+        base = alignDown(base + offsetOf(lo, hi, shift), range.granuleShift);
+        shift = range.granuleShift;
+        fragment = BITS_FRAGMENT;
+      } else if (this.#iotlb.hasInside(ste.s2Number, frameLo(lo, hi), hi, shift))
+        return this.#refuse(EVENT.F_TLB_CONFLICT, lo, hi, 'a block over pages that are still cached');
     }
     const memAttr = memAttrOf(dlo);
     const baseHi = (base * 2 ** -32) | 0;
@@ -291,15 +304,17 @@ export class Stage2 {
       (memAttr < FIRST_NORMAL ? BITS_S2_DEVICE : 0) |
       ((level + 1) << BITS_LEVEL_SHIFT) |
       (range.tlbiTg << BITS_TG_SHIFT) |
+      fragment |
       frameHi(baseHi);
     this.frame = frameLo(base | 0, baseHi);
     this.shift = shift;
     this.pa = base + offsetOf(lo, hi, shift);
     this.attributes = attributesOf(memAttr, range.layout === LAYOUT_DS ? ste.s2Sh0 : shareabilityOf(dlo));
-    if (!keep) return;
+    if (!keep) return true;
     const size = CLASS_OF_SHIFT[shift]!;
     const top = (topOf(hi) & TOP_MASK[size]!) << META_TOP_SHIFT;
     this.#keep(frameLo(lo, hi) & PAGE_MASK[size]!, ste.s2Number | top | (size << META_CLASS_SHIFT));
+    return true;
   }
 
   #keep(page: number, meta: number): void {

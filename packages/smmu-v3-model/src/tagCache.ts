@@ -165,6 +165,24 @@ export class TagCache {
     return CLASS_SHIFT[(this.tags[handle + 4]! >>> META_CLASS_SHIFT) & 15]!;
   }
 
+  /**
+   * Whether an entry of a tag number, smaller than 2^`shift` bytes, lies in the naturally aligned 2^`shift` bytes around
+   * an address: what makes two translations of one address.
+   */
+  hasInside(number: number, page: number, hi: number, shift: number): boolean {
+    const size = CLASS_OF_SHIFT[shift]!;
+    const tags = this.tags;
+    const topMask = TOP_MASK[size]! << META_TOP_SHIFT;
+    const top = topOf(hi) << META_TOP_SHIFT;
+    for (let set = 0; set < tags.length; set += 16)
+      for (let entry = set; entry < set + 4; entry++) {
+        const meta = tags[entry + 4]!;
+        if (meta === 0 || (meta & META_NUMBER) !== number || ((meta ^ top) & topMask) !== 0) continue;
+        if (((tags[entry]! ^ page) & PAGE_MASK[size]!) === 0 && this.shiftOf(entry) < shift) return true;
+      }
+    return false;
+  }
+
   /** Drops one entry. */
   remove(handle: number): void {
     const tags = this.tags;

@@ -17,6 +17,7 @@ import {
   D_AP_READ_ONLY,
   D_CONTIGUOUS,
   D_NG,
+  D_NT,
   D_PLAIN,
   D_TYPE,
   D_VALID,
@@ -42,6 +43,7 @@ import {
   PERM_WRITE,
 } from './entryBits.ts';
 import { ACCESS_KEEPS_CLEAN, ACCESS_KIND, ACCESS_NO_UPDATE, CLASS_TT, type Fault } from './fault.ts';
+import type { ModelFeatures } from './features.ts';
 import { alignDown, offsetOf } from './powers.ts';
 import { INVALID_AT, type Stage2, UPDATE_AF, UPDATE_DIRTY, UPDATE_TRIES } from './stage2.ts';
 import { LAYOUT_DS, type TableRange } from './tableRange.ts';
@@ -90,9 +92,11 @@ export class Stage1 {
   /** What hardware may write on the way, as stage2.ts has it. */
   #updates: number = UPDATE_DIRTY;
   #aborted = false;
+  readonly #bbmLevel: number;
 
   constructor(
     memory: PhysicalMemory,
+    features: ModelFeatures,
     iotlb: TagCache,
     walkCache: TagCache,
     stage2: Stage2,
@@ -100,6 +104,7 @@ export class Stage1 {
     stats: WalkStats,
   ) {
     this.#memory = memory;
+    this.#bbmLevel = features.bbmLevel;
     this.#iotlb = iotlb;
     this.#walkCache = walkCache;
     this.#stage2 = stage2;
@@ -325,6 +330,16 @@ export class Stage1 {
       if (run !== 0 && run <= range.inputBits) {
         base = alignDown(base, run);
         shift = run;
+      }
+    }
+    if (shift > range.granuleShift && this.#bbmLevel < 2) {
+      if (this.#bbmLevel === 1 && level < 3 && (dlo & D_NT) !== 0) {
+        base = alignDown(base + offsetOf(this.#lo, this.#hi, shift), range.granuleShift);
+        shift = range.granuleShift;
+        bits |= BITS_FRAGMENT;
+      } else if (this.#iotlb.hasInside(context.number, frameLo(this.#lo, this.#hi), this.#hi, shift)) {
+        // Software replaced pages by a block without break-before-make: both are cached now (§3.21.1).
+        return this.#refuse(EVENT.F_TLB_CONFLICT, 'a block over pages that are still cached');
       }
     }
     const type = mairByte(cd, S1_LEAF.AttrIndx.of(dlo));
