@@ -46,6 +46,16 @@ describe('conformance', () => {
     );
     expect(code).toBe(EXIT.OK);
   });
+  it('--ledger prints each entry with its section', async () => {
+    const { code, out } = await run('--ledger');
+    expect(code).toBe(EXIT.OK);
+    expect(out).toContain('S2-CONCATENATED');
+    expect(out).toContain('§5.2 decides');
+    expect(JSON.parse((await run('--ledger', '--json')).out).length).toBeGreaterThan(40);
+  });
+  it('a text that no scenario has in its name is exit code 2', async () => {
+    expect(await run('--only', 'nothing-like-it')).toMatchObject({ code: EXIT.USAGE });
+  });
   it('writes vectors and meets them', async () => {
     expect((await run('--vectors', 'out')).code).toBe(EXIT.OK);
     const { code, out } = await run('--replay', 'out', '--json');

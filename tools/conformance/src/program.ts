@@ -6,10 +6,11 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { takeCapture } from './capture.ts';
 import { Capture, type CaptureResult, captureNames } from './captures.ts';
 import { differences } from './compare.ts';
+import { entries } from './ledger/entries.ts';
 import { ModelTarget } from './modelTarget.ts';
 import { offers, posedFeatures, QEMU_10_ID } from './posedFeatures.ts';
 import { type FoundQemu, findQemu, installQemu, shapesOf } from './qemu/find.ts';
-import { captureReport, colorsFor, comparisonReport } from './report.ts';
+import { captureReport, colorsFor, comparisonReport, ledgerReport } from './report.ts';
 import { type ComparisonResult, compare } from './run.ts';
 import { readVectors, writeVectors } from './vectors.ts';
 import { written } from './written/index.ts';
@@ -31,6 +32,7 @@ interface Options {
   readonly json?: true;
   readonly qemu: boolean;
   readonly install: boolean;
+  readonly ledger?: true;
   readonly capture?: string;
   readonly captures: string;
   readonly vectors?: string;
@@ -51,6 +53,7 @@ Examples:
   pnpm -s conformance --count 500          a quick run
   pnpm -s conformance --seed 7 --json      other random scenarios, for a program to read
   pnpm -s conformance --only nested/       written scenarios whose name has "nested/"
+  pnpm -s conformance --ledger             the known differences, with who is right
   pnpm -s conformance --vectors out        scenarios with what is due, as JSON, for your SMMU
   pnpm -s conformance --replay out         our model does what such files ask for
   pnpm -s conformance --capture out        one more capture of this machine's QEMU
@@ -77,6 +80,7 @@ export async function main(args: readonly string[], to: Surroundings): Promise<n
     .option('--no-qemu', 'leave the comparison with QEMU out')
     .option('--no-install', 'do not install a missing QEMU')
     .option('--captures <dir>', 'captures to answer, in the layout of fixtures/', FIXTURES)
+    .option('--ledger', 'print the ledger and end')
     .option('--capture <dir>', 'take a capture of QEMU there and end')
     .option('--vectors <dir>', 'write the scenarios as JSON vectors there and end')
     .option('--replay <dir>', 'run the JSON vectors there on our model and end')
@@ -86,6 +90,9 @@ export async function main(args: readonly string[], to: Surroundings): Promise<n
   try {
     program.parse([...args], { from: 'user' });
     const options = program.opts<Options>();
+    if (options.ledger) return ledger(options, to);
+    if (!written.some(({ name }) => name.includes(options.only)))
+      throw new Error(`no written scenario's name contains '${options.only}'`);
     if (options.vectors !== undefined) return vectors(resolve(to.cwd, options.vectors), to);
     if (options.replay !== undefined) return replay(resolve(to.cwd, options.replay), options, to);
     if (options.capture !== undefined) return await capture(resolve(to.cwd, options.capture), options, to);
@@ -99,6 +106,11 @@ export async function main(args: readonly string[], to: Surroundings): Promise<n
 
 const paint = (to: Surroundings): ReturnType<typeof colorsFor> =>
   colorsFor(to.stdout.isTTY === true && !to.env.NO_COLOR);
+
+function ledger(options: Options, to: Surroundings): number {
+  to.stdout.write(`${options.json ? JSON.stringify(entries, null, 2) : ledgerReport(entries, paint(to))}\n`);
+  return EXIT.OK;
+}
 
 /** A QEMU, installed if need be; else why not. */
 function qemu(options: Options, to: Surroundings): FoundQemu | string {

@@ -2,6 +2,7 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { CaptureResult } from './captures.ts';
+import type { LedgerEntry } from './ledger.ts';
 import type { ComparisonResult, Tally } from './run.ts';
 
 export type Colors = ReturnType<typeof pc.createColors>;
@@ -60,6 +61,17 @@ export function comparisonReport(version: string, result: ComparisonResult, c: C
       ...reasons.slice(0, 4).map((reason) => `  ${reason}`),
     );
   return lines.join('\n');
+}
+
+/** The ledger, for people. */
+export function ledgerReport(entries: readonly LedgerEntry[], c: Colors): string {
+  return entries
+    .map(({ id, from, until, confirmed, section, right, says }) => {
+      const releases = until === undefined ? `from ${from}` : `from ${from}, mended in ${until}`;
+      const judge = right === 'either' ? 'both may' : `§${section} decides`;
+      return `${c.bold(id)}\n  ${says}\n  ${c.dim(`${judge}; ${releases}; seen in ${confirmed.join(', ')}`)}`;
+    })
+    .join('\n');
 }
 
 /** The captures. */

@@ -107,7 +107,7 @@ export async function compare(options: ComparisonOptions): Promise<ComparisonRes
     try {
       const chosen = written.filter(({ name, needs }) => name.includes(options.only) && offers(pair.features, needs));
       for (const [i, scenario] of chosen.entries()) {
-        if (i % 50 === 0) options.progress(`${shape}: ${i} of ${chosen.length} written scenarios`);
+        if (i % 50 === 0) await breathe(options, `${shape}: ${i} of ${chosen.length} written scenarios`);
         const { ours, found } = await pair.run(scenario);
         const wrong = differences(scenario, scenario.expect!, ours);
         if (wrong.length > 0)
@@ -122,7 +122,7 @@ export async function compare(options: ComparisonOptions): Promise<ComparisonRes
       // Random scenarios are divided among the shapes.
       const share = Math.floor((options.count + number) / options.shapes.length);
       for (let i = 0; i < share; i++) {
-        if (i % 100 === 0) options.progress(`${shape}: ${i} of ${share} random scenarios`);
+        if (i % 100 === 0) await breathe(options, `${shape}: ${i} of ${share} random scenarios`);
         const scenario = randomScenario(options.seed, i, pair.features);
         const { found } = await pair.run(scenario);
         count(results.random, ledger.judgeRandom(scenario, found), scenario, shape);
@@ -133,6 +133,12 @@ export async function compare(options: ComparisonOptions): Promise<ComparisonRes
   }
   options.progress('');
   return { ...results, entries: used, unexplained, model, shapes: options.shapes };
+}
+
+/** Says how far it is, and lets signals through: everything else here waits for pipes. */
+async function breathe(options: ComparisonOptions, text: string): Promise<void> {
+  options.progress(text);
+  await new Promise((done) => setImmediate(done));
 }
 
 const tally = (): Tally => ({ run: 0, agree: 0, ledger: 0, unexplained: 0 });
