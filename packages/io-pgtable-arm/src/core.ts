@@ -58,6 +58,8 @@ export class TableCore {
   /** Entries of a table below the root, and that less one. */
   readonly entries: number;
   readonly mask: number;
+  /** Bytes of a page less one. */
+  readonly offsetMask: number;
   /** Frames of a table below the root. */
   readonly tableFrames: number;
   /** Bytes of a page and of a level 2 block; 0 if the table may not have them. */
@@ -88,6 +90,8 @@ export class TableCore {
   leafFrame = 0;
   leafWords: Uint32Array;
   leafStart = 0;
+  /** The level 3 table that was looked up last without being remembered. */
+  readTag: number = NO_TABLE;
   /** The level 2 table used last, likewise. */
   directoryTag: number = NO_TABLE;
   directoryWords: Uint32Array;
@@ -121,6 +125,7 @@ export class TableCore {
     this.bits = granule.bitsPerLevel;
     this.entries = 2 ** this.bits;
     this.mask = this.entries - 1;
+    this.offsetMask = this.granuleBytes - 1;
     this.spans = [-1, 0, 1, 2, 3].map((level) => 2 ** (granule.shift + this.bits * (3 - level)));
     this.pageScale = 1 / this.granuleBytes;
     this.leafScale = 1 / this.spanOf(2);
@@ -369,6 +374,7 @@ export class TableCore {
   /** Forgets the remembered tables, because one is about to go. */
   forget(): void {
     this.leafTag = NO_TABLE;
+    this.readTag = NO_TABLE;
     this.directoryTag = NO_TABLE;
   }
 

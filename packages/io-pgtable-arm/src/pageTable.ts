@@ -9,7 +9,7 @@ import type { IommuPagesList } from '@smmu/iommu-pages';
 import { hex, IommuError, type Iova, type Pa } from '@smmu/platform';
 import { PROT_COMBINATIONS } from './attributes.ts';
 import { TableCore } from './core.ts';
-import { addressLo, addressOf, PTE_CONT_HI, PTE_PAGE_LO, PTE_TYPE_MASK_LO, PTE_VALID_LO } from './descriptors.ts';
+import { addressLo, PTE_CONT_HI, PTE_PAGE_LO, PTE_TABLE_LO, PTE_TYPE_MASK_LO, PTE_VALID_LO } from './descriptors.ts';
 import { detachTables } from './detach.ts';
 import { type DirtyOptions, readAndClearDirty } from './dirty.ts';
 import { IotlbGather } from './gather.ts';
@@ -24,6 +24,12 @@ import { type WalkLevel, walk } from './walk.ts';
 /** Bits of an address in a page's lower word; those below the granule are 0 in it. */
 const ADDRESS_MASK = -4096;
 const PROT_MASK = PROT_COMBINATIONS - 1;
+// Constants of this module are folded into compiled code, imported ones are read each time.
+const VALID = PTE_VALID_LO;
+const TYPE_MASK = PTE_TYPE_MASK_LO;
+const PAGE = PTE_PAGE_LO;
+const TABLE = PTE_TABLE_LO;
+const CONTIGUOUS = PTE_CONT_HI;
 
 /**
  * Makes an empty page table (Linux `alloc_io_pgtable_ops`).
@@ -109,8 +115,8 @@ export class ArmPageTable extends TableCore {
       ) {
         const words = this.leafWords;
         const word = this.leafStart + (page & this.mask) * 2;
-        if ((words[word]! & PTE_VALID_LO) === 0) {
-          words[word] = this.#addressLo(pa) | lo | PTE_PAGE_LO;
+        if ((words[word]! & VALID) === 0) {
+          words[word] = this.#addressLo(pa) | lo | PAGE;
           words[word + 1] = ((pa * 2 ** -32) & this.maskHi) | this.leafHi[prot]!;
           return pageBytes;
         }
@@ -180,7 +186,7 @@ export class ArmPageTable extends TableCore {
         const words = this.leafWords;
         const word = this.leafStart + index * 2;
         if (count === 1) {
-          if ((words[word]! & PTE_TYPE_MASK_LO) === PTE_PAGE_LO && (words[word + 1]! & PTE_CONT_HI) === 0) {
+          if ((words[word]! & TYPE_MASK) === PAGE && (words[word + 1]! & CONTIGUOUS) === 0) {
             words[word] = 0;
             words[word + 1] = 0;
             if (gather !== undefined) gather.add(iova, pageBytes, pageBytes);
@@ -209,17 +215,27 @@ export class ArmPageTable extends TableCore {
   iovaToPhys(iova: Iova): Pa | -1 {
     const va = iova - this.base;
     if (!(va >= 0 && va < this.limit)) return -1;
+    if (this.wide) return this.#lookUp(va);
+    // Kept small, so that it is inlined where it is called: the result is then no object on the heap.
     const tag = (va * this.leafScale) | 0;
-    if (tag !== this.leafTag && !this.findLeaf(tag)) return this.#blockOf(va);
-    const words = this.leafWords;
-    const whole = Math.floor(va * this.pageScale);
-    const word = this.leafStart + (whole & this.mask) * 2;
+    let words = this.leafWords;
+    let word = this.leafStart;
+    if (tag !== this.leafTag) {
+      if (tag === this.readTag)
+        this.findLeaf(tag); // twice in a row: worth remembering
+      else this.readTag = tag;
+      if (tag >>> this.bits !== this.directoryTag && !this.findDirectory(tag)) return this.#lookUp(va);
+      words = this.directoryWords;
+      word = this.directoryStart + (tag & this.mask) * 2;
+      const table = words[word]!;
+      if ((table & TYPE_MASK) !== TABLE) return this.#lookUp(va);
+      word = this.memory.atFrame((words[word + 1]! & this.maskHi) * 0x10_0000 + (table >>> 12));
+      words = this.memory.words;
+    }
+    word += ((va * this.pageScale) & this.mask) * 2;
     const lo = words[word]!;
-    if ((lo & PTE_TYPE_MASK_LO) !== PTE_PAGE_LO) return -1;
-    const hi = words[word + 1]!;
-    const offset = va - whole * this.granuleBytes;
-    if (this.wide) return addressOf(lo, hi, this.address) + offset;
-    return (hi & this.maskHi) * 2 ** 32 + ((lo & ADDRESS_MASK) >>> 0) + offset;
+    if ((lo & TYPE_MASK) !== PAGE) return -1;
+    return (words[word + 1]! & this.maskHi) * 2 ** 32 + ((lo & ADDRESS_MASK) >>> 0) + (va & this.offsetMask);
   }
 
   /**
@@ -340,8 +356,8 @@ export class ArmPageTable extends TableCore {
         ) {
           const words = this.directoryWords;
           const word = this.directoryStart + (tag & this.mask) * 2;
-          if ((words[word]! & PTE_VALID_LO) === 0) {
-            words[word] = this.#addressLo(pa) | lo | PTE_VALID_LO;
+          if ((words[word]! & VALID) === 0) {
+            words[word] = this.#addressLo(pa) | lo | VALID;
             words[word + 1] = ((pa * 2 ** -32) & this.maskHi) | this.leafHi[prot]!;
             return pageBytes;
           }
@@ -361,7 +377,7 @@ export class ArmPageTable extends TableCore {
           const words = this.leafWords;
           const word = this.leafStart + index * 2;
           const hi = (high & this.maskHi) | this.leafHi[prot]!;
-          const written = fillRun(words, word, count, this.#addressLo(pa) | lo | PTE_PAGE_LO, hi, pageBytes);
+          const written = fillRun(words, word, count, this.#addressLo(pa) | lo | PAGE, hi, pageBytes);
           if (written === count) return pageBytes * count;
           words.fill(0, word, word + written * 2); // the long way finds it again, and says what is in the way
         }
@@ -370,10 +386,11 @@ export class ArmPageTable extends TableCore {
     return mapMany(this, iova, pa, pageBytes, count, prot);
   }
 
-  /** What {@link iovaToPhys} finds where there is no level 3 table. */
-  #blockOf(va: number): Pa | -1 {
+  /** The long way of {@link iovaToPhys}: blocks, and 52-bit entries. */
+  #lookUp(va: number): Pa | -1 {
+    const { memory } = this;
     const level = this.descend(va, 3);
     if (!this.isLeaf(level)) return -1;
-    return this.outputOf(this.memory.lo, this.memory.hi, level) + (va % this.spanOf(level));
+    return this.outputOf(memory.lo, memory.hi, level) + (va % this.spanOf(level));
   }
 }
