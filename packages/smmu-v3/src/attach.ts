@@ -236,6 +236,7 @@ export class Attacher {
         stall: master.stall,
         stallSelectable: features.stalls === 'selectable',
         e2h,
+        pasidInResponses: master.pasidInResponses,
         attrTypesOverride: features.attrTypesOverride,
       });
     else if (stage === 'bypass') makeBypassSte(this.#target, features.attrTypesOverride);

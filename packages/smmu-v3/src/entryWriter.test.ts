@@ -90,6 +90,7 @@ const cdtableSte = (s1dss: number, { ats = false, stall = false, e2h = false, cd
       stall,
       stallSelectable: true,
       e2h,
+      pasidInResponses: ats,
       attrTypesOverride: true,
     }),
   );

@@ -7,7 +7,7 @@
  * A device that shares processes has its faults in the fault queue from {@link Faults.enable} to {@link Faults.disable}.
  */
 import { IopfQueue } from '@smmu/io-pgfault';
-import type { Iommu, IommuDriver, IopfFault, PageResponse } from '@smmu/iommu';
+import { type Iommu, type IommuDriver, type IopfFault, NO_PASID, type PageResponse } from '@smmu/iommu';
 import { IommuError } from '@smmu/platform';
 import { PRI_RESP_FAILURE, PRI_RESP_INVALID, PRI_RESP_SUCCESS, priResp } from './commands/priResp.ts';
 import { resume } from './commands/resume.ts';
@@ -78,7 +78,8 @@ export class Faults {
   answer(master: Master, fault: IopfFault, response: PageResponse): void {
     const sid = master.streamIds[0]!;
     this.#smmu.trace?.instant('driver', `page response ${response}`, { sid, group: fault.groupId });
-    if (master.pri) this.#respond(sid, fault.pasid, fault.groupId, PRI_RESPONSES[response]);
+    const pasid = master.pasidInResponses ? fault.pasid : NO_PASID;
+    if (master.pri) this.#respond(sid, pasid, fault.groupId, PRI_RESPONSES[response]);
     else this.#resume(sid, fault.groupId, response === 'success');
   }
 

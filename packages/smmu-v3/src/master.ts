@@ -23,6 +23,8 @@ export interface PriPort {
   /** @param requests - Page requests that may be on their way at a time. */
   enablePri(requests: number): void;
   disablePri(): void;
+  /** Whether an answer must carry the PASID of its request; else it must not (PCIe 10.5.2.3). */
+  prgResponsePasidRequired(): boolean;
 }
 
 /** One device behind the SMMU. */
@@ -38,6 +40,8 @@ export class Master {
   readonly ats: AtsPort | undefined;
   /** Its function's PRI switch, if it has one that the SMMU can serve; a device that stalls has no use for it. */
   readonly priPort: PriPort | undefined;
+  /** Answers to its page requests carry the PASID. */
+  readonly pasidInResponses: boolean;
   /** Its descriptors, from the first domain on that needs one until it is released. */
   cdTable: CdTable | undefined;
   /** The domain of its transactions without SubstreamID. */
@@ -62,6 +66,7 @@ export class Master {
     this.ats = allowAts && features.ats && port?.atsSupported ? (port as PciFunctionPort & AtsPort) : undefined;
     const canRequest = this.ats !== undefined && features.pri && !this.stall && port?.priSupported;
     this.priPort = canRequest ? (port as PciFunctionPort & PriPort) : undefined;
+    this.pasidInResponses = this.priPort?.prgResponsePasidRequired() ?? false;
   }
 
   /** Makes sure that there is a CD table. @throws {@link IommuError} `ENOMEM` */

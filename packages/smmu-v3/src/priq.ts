@@ -104,7 +104,7 @@ export class PriQueue {
         } access at iova ${hexShort64(Addr.getLo(request, 0), Addr.getHi(request, 0))}`,
       );
     }
-    // A stop marker expects no answer.
-    if (last && (read || write)) this.#sinks.respond(sid, ssid, groupId, PRI_RESP_FAILURE);
+    if (!last || !(read || write)) return; // a stop marker expects no answer
+    this.#sinks.respond(sid, master?.pasidInResponses === false ? -1 : ssid, groupId, PRI_RESP_FAILURE);
   }
 }

@@ -767,7 +767,7 @@ describe('svaSupport and enableSva', () => {
 });
 
 describe('ATS and PRI', () => {
-  function ports(fail: { ats?: boolean; pri?: boolean } = {}) {
+  function ports(fail: { ats?: boolean; pri?: boolean; noPasid?: boolean } = {}) {
     const calls: string[] = [];
     const maybe = (broken: boolean | undefined, call: string) => {
       if (broken) throw new IommuError('EINVAL', `${call} refused`);
@@ -783,6 +783,7 @@ describe('ATS and PRI', () => {
       resetPri: () => calls.push('pri reset'),
       enablePri: (requests: number) => maybe(fail.pri, `pri ${requests}`),
       disablePri: () => calls.push('pri off'),
+      prgResponsePasidRequired: () => !fail.noPasid,
     };
     const endpoint: Device = { ...accelerator, canStall: false, pci };
     return { calls, endpoint };
@@ -877,6 +878,18 @@ describe('ATS and PRI', () => {
     iommu.detachDevicePasid(domain, endpoint, 5);
     smmu.disableSva(endpoint);
     expect(calls.at(-1)).toBe('pri off');
+  });
+  it('answers carry the PASID if the function expects it, the SMMU’s own too (STE.PPAR), and else do not', () => {
+    for (const noPasid of [false, true]) {
+      const { endpoint } = ports({ noPasid });
+      const { iommu, board, smmu, hardware } = make({}, ats());
+      iommu.probeDevice(endpoint);
+      expect(STE.PPAR.get(ste(board, smmu, 8).entry, 0)).toBe(!noPasid);
+      smmu.enableSva(endpoint, SVA_IOPF);
+      hardware.put('priq', [...R_LAST_SSV, 9, 0x1234_5000]); // bound to nothing: refused
+      board.scheduler.run();
+      expect(hardware.commands.at(-1)!.words).toEqual([noPasid ? 0x41 : 0x5841, 8, 0x1009, 0]);
+    }
   });
   it('after an overflow incomplete groups are dropped', () => {
     const { endpoint } = ports();

@@ -28,6 +28,7 @@ const cdtable = {
   stall: true,
   stallSelectable: true,
   e2h: false,
+  pasidInResponses: false,
   attrTypesOverride: true,
 };
 // dword 1: S1DSS 1:0, S1CIR 3:2, S1COR 5:4, S1CSH 7:6, S1STALLD 27, EATS 29:28, STRW 31:30, SHCFG 45:44
@@ -47,6 +48,7 @@ describe('stream table entries as the kernel writes them', () => {
       { ...cdtable, stall: false, stallSelectable: false },
       CACHED | 2n,
     ],
+    ['page requests with PASIDs in the answers', { ...cdtable, pasidInResponses: true }, CACHED | 2n | (1n << 18n)],
     ['ATS', { ...cdtable, ats: true }, CACHED | 2n | (1n << 28n)],
     ['EL2-E2H', { ...cdtable, e2h: true }, CACHED | 2n | (2n << 30n)],
     ['S1DSS bypass', { ...cdtable, s1dss: S1DSS_BYPASS }, CACHED | 1n | (1n << 44n)],
@@ -101,7 +103,7 @@ describe('what a stream table entry uses', () => {
     entry[0] = 1 | (7 << 1);
     const [d0, d1, d2, d3] = used(entry);
     expect(d0).toBe('f8ffffffffffffff');
-    expect(d1).toBe('3000fa0800ff');
+    expect(d1).toBe('3000fa0c00ff');
     expect(d2).toBe('65fffff0000ffff');
     expect(d3).toBe('fffffffffffffc');
   });

@@ -56,6 +56,8 @@ export interface CdtableSte {
   /** The SMMU lets the driver choose whether they do. */
   readonly stallSelectable: boolean;
   readonly e2h: boolean;
+  /** The SMMU's own answers to page requests carry their PASID: the function expects it. */
+  readonly pasidInResponses: boolean;
   readonly attrTypesOverride: boolean;
 }
 
@@ -76,6 +78,7 @@ export function makeCdtableSte(target: Uint32Array, options: CdtableSte): void {
   STE.S1STALLD.set(target, 0, options.stallSelectable && !options.stall);
   if (options.ats) STE.EATS.set(target, 0, EATS_FULL);
   STE.STRW.set(target, 0, options.e2h ? STRW_EL2 : STRW_EL1);
+  STE.PPAR.set(target, 0, options.pasidInResponses);
   // Traffic that skips stage 1 keeps its attributes. With CDs for all of it the field has no say (§13.5).
   if (options.attrTypesOverride && options.s1dss === S1DSS_BYPASS) STE.SHCFG.set(target, 0, SHCFG_INCOMING);
 }
@@ -170,6 +173,7 @@ const STAGE1_FIELDS = [
   STE.S1STALLD,
   STE.STRW,
   STE.EATS,
+  STE.PPAR,
   STE.MEV,
   STE.S2VMID, // tags stage 1 translations too
 ];
