@@ -187,7 +187,7 @@ it('the registers are locked while RUN=1; without ATOS there are none', () => {
   rig.write64(0x110, 0n);
   rig.write(0x100, 0);
   expect([rig.read(0x110), rig.read(0x100)]).toEqual([0x1400, 1]);
-  const without = new Rig();
+  const without = new Rig({ features: { atos: false } });
   without.write(0x100, 1);
   without.write(0x108, 5);
   expect([without.read(0x100), without.read(0x108)]).toEqual([0, 0]);

@@ -175,7 +175,7 @@ describe('requests that are refused (§3.9.1)', () => {
   });
 
   it('an SMMU without ATS supports none', () => {
-    const rig = new Rig();
+    const rig = new Rig({ features: { ats: false, pri: false } });
     stream(rig);
     expect(ask(rig, 0n).status).toBe(ATS_UNSUPPORTED);
   });

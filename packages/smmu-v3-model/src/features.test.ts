@@ -90,8 +90,9 @@ describe('each feature is its bit, and no other changes', () => {
   });
 
   it('PRI: its bit, PRIQS and PPS', () => {
-    const before = words({ ats: true });
-    const after = words({ ats: true, pri: true, priqLog2Max: 9, pasidOnAutoResponse: true, atsRecordErrors: true });
+    const base = { ats: true, pri: false, atsRecordErrors: false };
+    const before = words(base);
+    const after = words({ ...base, pri: true, priqLog2Max: 9, pasidOnAutoResponse: true, atsRecordErrors: true });
     expect(after[0]! ^ before[0]!).toBe((1 << 16) | (1 << 23));
     expect((after[1]! >>> 11) & 31).toBe(9);
     expect(after[3]! & (1 << 5)).toBe(1 << 5);
@@ -126,8 +127,8 @@ describe('features that no SMMU has together are refused with EINVAL', () => {
     expect(() => features(change)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
   });
 
-  it('what is given wins over the default, and the default is FULL', () => {
-    expect(features()).toEqual(FULL);
+  it('what is given wins over the default, which is everything but broadcasts', () => {
+    expect(features()).toEqual({ ...FULL, btm: false });
     expect(features({ oasBits: 44 }).oasBits).toBe(44);
   });
 });

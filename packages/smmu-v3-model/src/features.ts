@@ -104,7 +104,7 @@ export interface ModelFeatures {
   readonly contiguous: boolean;
 }
 
-/** Everything that the model has. */
+/** Everything that the model has, with 48-bit addresses. */
 export const FULL: ModelFeatures = {
   stage1: true,
   stage2: true,
@@ -127,17 +127,17 @@ export const FULL: ModelFeatures = {
   hyp: true,
   msi: true,
   sev: true,
-  httu: 0,
-  btm: false,
-  ats: false,
-  splitStageAts: false,
-  atsRecordErrors: false,
-  pri: false,
+  httu: 3,
+  btm: true,
+  ats: true,
+  splitStageAts: true,
+  atsRecordErrors: true,
+  pri: true,
   pasidOnAutoResponse: false,
-  atos: false,
+  atos: true,
   had: true,
   xnx: true,
-  fwb: false,
+  fwb: true,
   smallTables: true,
   rangeInv: true,
   bbmLevel: 2,
@@ -159,12 +159,31 @@ export const FULL: ModelFeatures = {
   contiguous: true,
 };
 
+/**
+ * What a board gets that asks for nothing else: {@link FULL}, but for broadcast TLB maintenance, which takes CPUs that
+ * broadcast ({@link SmmuV3Model.broadcast}).
+ */
+export const DEFAULT: ModelFeatures = { ...FULL, btm: false };
+
 /** 52-bit virtual and physical addresses with every granule, as a server SMMU of the newest kind. */
 export const LARGE: ModelFeatures = { ...FULL, oasBits: 52, vaBits: 52, ds: true, sidBits: 32, archMinor: 3 };
+
+/** What the smaller SMMUs lack together. */
+const PLAIN = {
+  httu: 0,
+  btm: false,
+  ats: false,
+  splitStageAts: false,
+  atsRecordErrors: false,
+  pri: false,
+  atos: false,
+  fwb: false,
+} as const;
 
 /** The least that Linux drives: stage 1, 4 KiB pages, a linear stream table, wired interrupts, no substreams. */
 export const SMALL: ModelFeatures = {
   ...FULL,
+  ...PLAIN,
   stage2: false,
   granules: ['4k'],
   oasBits: 40,
@@ -198,6 +217,7 @@ export const SMALL: ModelFeatures = {
 /** What QEMU 10.0 to 11.1 offer: IDR0 0x0d44101b, IDR1 0x02730010, IDR3 0x1414, IDR5 0x74. */
 export const QEMU: ModelFeatures = {
   ...FULL,
+  ...PLAIN,
   oasBits: 44,
   ssidBits: 0,
   twoLevelCdTable: false,
@@ -219,6 +239,7 @@ export const QEMU: ModelFeatures = {
 /** As the SMMUs of HiSilicon's Kunpeng 920, whose accelerators brought SVA and stalls: both stages, 48 bits, no range commands. */
 export const KUNPENG: ModelFeatures = {
   ...FULL,
+  ...PLAIN,
   ssidBits: 16,
   xnx: false,
   smallTables: false,
@@ -237,11 +258,11 @@ export const decodeAddressBits = (code: number): number => OAS_CODES[code] ?? 52
 /**
  * Completes a set of features and checks that an SMMU can have them together.
  *
- * @param wanted - What differs from {@link FULL}.
+ * @param wanted - What differs from {@link DEFAULT}.
  * @throws {@link IommuError} `EINVAL` naming the feature and its value, if it is out of range or misses what it needs.
  */
 export function features(wanted: Partial<ModelFeatures> = {}): ModelFeatures {
-  const all: ModelFeatures = { ...FULL, ...wanted };
+  const all: ModelFeatures = { ...DEFAULT, ...wanted };
   const refuse = (what: string): never => {
     throw new IommuError('EINVAL', `no SMMUv3 has ${what}`);
   };

@@ -107,7 +107,7 @@ describe('F_UUT (§7.3.2)', () => {
 });
 
 it('a Translated transaction on an SMMU without ATS is F_TRANSL_FORBIDDEN (§7.3.8)', () => {
-  const rig = new Rig();
+  const rig = new Rig({ features: { ats: false, pri: false } });
   const request = rig.request(1, 0x1234_5678n, false, 9);
   request.translated = true;
   expect(rig.model.submit(request)).toBe(DMA_ABORT);

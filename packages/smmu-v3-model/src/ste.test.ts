@@ -79,7 +79,12 @@ describe('illegal entries, each with its reason', () => {
       { ats: true, splitStageAts: true },
       'S2S=1',
     ],
-    ['split-stage ATS where it is absent', [NESTED[0], 2n << 28n, S2_PLAIN, 0x4100_0000n], { ats: true }, 'NS1ATS'],
+    [
+      'split-stage ATS where it is absent',
+      [NESTED[0], 2n << 28n, S2_PLAIN, 0x4100_0000n],
+      { ats: true, splitStageAts: false },
+      'NS1ATS',
+    ],
     [
       'full ATS with stage 2 stalls',
       [NESTED[0], 1n << 28n, S2_PLAIN | (1n << 57n), 0x4100_0000n],
