@@ -371,9 +371,9 @@ export class ArmPageTable extends TableCore {
           index + count <= this.entries &&
           end - high * 2 ** 32 <= 2 ** 32 && // the lower word does not wrap
           Math.floor(page) === page &&
-          Math.floor(output) === output &&
-          (tag === this.leafTag || this.findLeaf(tag))
+          Math.floor(output) === output
         ) {
+          if (tag !== this.leafTag && !this.findLeaf(tag)) this.#makeLeaf(va, tag);
           const words = this.leafWords;
           const word = this.leafStart + index * 2;
           const hi = (high & this.maskHi) | this.leafHi[prot]!;
@@ -384,6 +384,17 @@ export class ArmPageTable extends TableCore {
       }
     }
     return mapMany(this, iova, pa, pageBytes, count, prot);
+  }
+
+  /** Makes the level 3 table around `va`, which is not there, and remembers it. Throws as {@link mapPages}. */
+  #makeLeaf(va: number, tag: number): void {
+    const word = this.directoryStart + (tag & this.mask) * 2;
+    if (tag >>> this.bits === this.directoryTag && (this.directoryWords[word]! & VALID) === 0) {
+      const table = this.allocTable(this.granuleBytes);
+      this.directoryWords[word] = this.#addressLo(table) | this.tableLo;
+      this.directoryWords[word + 1] = ((table * 2 ** -32) & this.maskHi) | this.tableHi;
+    } else this.tableAt(va, 3, true);
+    this.findLeaf(tag);
   }
 
   /** The long way of {@link iovaToPhys}: blocks, and 52-bit entries. */
