@@ -1,5 +1,8 @@
 /** The SMMUv3 driver on the SMMUv3 model: they share no code, and meet in memory, registers and interrupts. */
-import { DMA_ABORT, DMA_OK, DMA_PENDING, Random } from '@smmu/platform';
+import { Iommu } from '@smmu/iommu';
+import { IommuPages } from '@smmu/iommu-pages';
+import { DMA_ABORT, DMA_OK, DMA_PENDING, FrameAllocator, InterruptLine, Random, Registers } from '@smmu/platform';
+import { SmmuV3 } from '@smmu/smmu-v3';
 import { KUNPENG, LARGE, QEMU, SMALL } from '@smmu/smmu-v3-model';
 import { describe, expect, it } from 'vitest';
 import { DriverBoard, type DriverBoardOptions, NO_SUBSTREAM, NOTHING_LEFT } from './driverBoard.ts';
@@ -523,11 +526,37 @@ describe('command errors on the model', () => {
   });
   it('an SMMU that was left running by somebody else is taken over', () => {
     const board = new DriverBoard();
-    board.device(8);
-    const first = board.smmu;
-    // The board crashes and starts again with the SMMU still on.
-    const again = new DriverBoard();
-    again.model.restore(board.model.save());
-    expect(first.features).toEqual(again.smmu.features);
+    const device = board.device(8);
+    const before = board.frames.alloc(0) * 4096;
+    board.iommu.map(board.iommu.domainOf(device), 0x1000, before, 4096, READ_WRITE);
+    expect(board.submit(8, NO_SUBSTREAM, 0x1000, Uint8Array.of(1), true).status).toBe(DMA_OK);
+
+    // A crash: nobody takes anything down, and a new kernel, with memory of its own, finds the SMMU on.
+    const { memory, scheduler, smmu } = board;
+    const frames = new FrameAllocator(board.frames.alloc(12) * 4096, 2 ** 24);
+    const interrupts = {
+      eventq: new InterruptLine(scheduler, 'eventq'),
+      priq: new InterruptLine(scheduler, 'priq'),
+      gerror: new InterruptLine(scheduler, 'gerror'),
+    };
+    const iommu = new Iommu();
+    const pages = new IommuPages({ memory, frames: [frames] });
+    const registers = new Registers(memory, 0x0905_0000);
+    const again = SmmuV3.probe({ name: 'after', memory, registers, pages, scheduler, interrupts, iommu });
+    expect(again.features).toEqual(smmu.features);
+    expect(board.submit(8, NO_SUBSTREAM, 0x1000, Uint8Array.of(2), true).status).toBe(DMA_ABORT); // the old tables count no more
+    iommu.probeDevice(device);
+    const after = frames.alloc(0) * 4096;
+    iommu.map(iommu.domainOf(device), 0x1000, after, 4096, READ_WRITE);
+    expect(board.submit(8, NO_SUBSTREAM, 0x1000, Uint8Array.of(3), true).status).toBe(DMA_OK);
+    const bytes = new Uint8Array(1);
+    memory.readBytes(before, bytes, 0, 1);
+    expect(bytes[0]).toBe(1);
+    memory.readBytes(after, bytes, 0, 1);
+    expect(bytes[0]).toBe(3);
+    iommu.releaseDevice(device);
+    again.remove();
+    frames.free(after / 4096);
+    expect(pages.livePages).toBe(0);
   });
 });
