@@ -59,6 +59,8 @@ export interface CommandQueueParts {
   readonly trace: Trace | undefined;
   /** Virtual nanoseconds that a CMD_SYNC waits for endpoints. */
   readonly atcTimeout: number;
+  /** A CMD_SYNC completed. */
+  readonly onSync: (() => void) | undefined;
   /** A CMD_SYNC with CS=2 completed: a wake-up event for the CPUs. */
   readonly onWake: () => void;
 }
@@ -212,8 +214,9 @@ export class CommandQueue {
 
   /** Completes everything before it, then signals. The effects come before the signal and before the index. */
   #sync(at: number): void {
-    const { interrupts, onWake } = this.#parts;
+    const { interrupts, onSync, onWake } = this.#parts;
     this.flush();
+    onSync?.();
     const commands = this.#commands;
     const signal = CMD_SYNC.CS.get(commands, at);
     if (signal === SIGNAL_INTERRUPT)

@@ -16,6 +16,7 @@ import {
 } from '@smmu/platform';
 import { CR2, EVENT, eventByCode, GBPA } from '@smmu/spec';
 import { type AtsUnit, TRANSLATED_OK } from './ats.ts';
+import type { Checker } from './checker.ts';
 import { END_STALL, END_ZERO, endOf, isRecorded } from './context.ts';
 import type { Control } from './control.ts';
 import type { EventQueue } from './eventQueue.ts';
@@ -52,6 +53,8 @@ export class Ingress {
   control!: Control;
   stalls!: StallBuffer;
   ats!: AtsUnit;
+  /** Looks at every translation a second time, where somebody wants it to. */
+  checker: Checker | null = null;
   readonly #parts: IngressParts;
   readonly #memory: PhysicalMemory;
   readonly #translator: Translator;
@@ -91,6 +94,16 @@ export class Ingress {
       request.addressHi,
       access,
     );
+    if (this.checker !== null)
+      this.checker.check(
+        translator,
+        found,
+        request.streamId >>> 0,
+        request.substreamId,
+        addressLo,
+        request.addressHi,
+        access,
+      );
     this.#busy = false;
     return found ? this.#move(request, translator.pa) : this.#failed(request, false);
   }

@@ -21,6 +21,7 @@ import { ATC_TIMEOUT_NS, AtcInvalidations } from './atcInvalidation.ts';
 import { Atos } from './atos.ts';
 import { AtsUnit } from './ats.ts';
 import { type Broadcast, broadcast } from './btm.ts';
+import { Checker, type StaleUse } from './checker.ts';
 import { CommandQueue } from './commandQueue.ts';
 import { CommandTarget } from './commands/command.ts';
 import { ConfigCache } from './configCache.ts';
@@ -56,6 +57,8 @@ export interface SmmuOptions {
   readonly trace?: Trace | undefined;
   /** A CMD_SYNC with CS=2 completed: the wake-up event that a CPU in WFE waits for. */
   readonly onWake?: () => void;
+  /** Switches the owed-invalidation checker on: told of each use of something stale. Slow. See {@link SmmuV3Model.stored}. */
+  readonly onStale?: (use: StaleUse) => void;
   /** Virtual nanoseconds that a CMD_SYNC waits for ATC invalidations; 100 ms if left out. */
   readonly atcTimeout?: number;
 }
@@ -82,10 +85,11 @@ export class SmmuV3Model implements DmaPort, AtsPort {
   readonly #configCache: ConfigCache;
   readonly #streamTable: StreamTable;
   readonly #invalidator: Invalidator;
+  #checker: Checker | null = null;
 
   /** @throws {@link IommuError} `EINVAL` if no SMMU can have those features together. */
   constructor(options: SmmuOptions) {
-    const { memory, scheduler, interrupts, trace, onWake, atcTimeout } = options;
+    const { memory, scheduler, interrupts, trace, onStale, onWake, atcTimeout } = options;
     const f = features(options.features);
     this.features = f;
     this.#scheduler = scheduler;
@@ -156,6 +160,7 @@ export class SmmuV3Model implements DmaPort, AtsPort {
       target: new CommandTarget(words, f, configCache, invalidator, stalls, translator, atc, endpoints),
       trace,
       atcTimeout: atcTimeout ?? ATC_TIMEOUT_NS,
+      onSync: onStale === undefined ? undefined : () => this.#checker!.synced(),
       onWake: onWake ?? (() => {}),
     });
     atc.onDone = () => this.#commands.resumeSync();
@@ -163,6 +168,8 @@ export class SmmuV3Model implements DmaPort, AtsPort {
     ingress.control = this.#control;
     ingress.stalls = stalls;
     ingress.ats = ats;
+    if (onStale !== undefined) this.#checker = new Checker(memory, words, f, scheduler, onStale);
+    ingress.checker = this.#checker;
   }
 
   /** What register writes set off. */
@@ -235,6 +242,14 @@ export class SmmuV3Model implements DmaPort, AtsPort {
     const cr2 = this.#registers.words[word(CR2)]!;
     if (!this.features.btm || CR2.fields.PTM.of(cr2)) return;
     broadcast(operation, this.features, this.#invalidator, CR2.fields.E2H.of(cr2));
+  }
+
+  /**
+   * Tells the checker that memory was written, so that it can say since when something is stale. A `SystemMemory` calls
+   * it as its observer.
+   */
+  stored(pa: number, bytes: number): void {
+    this.#checker?.stored(pa, bytes);
   }
 
   /** The register file: 32,768 words, page 1 from word 0x4000. A copy, for a later {@link restore}. */

@@ -127,6 +127,12 @@ export class Translator {
     return this.#stage1Input(context, lo, hi, access);
   }
 
+  /** The context of a stream and substream as the last transaction used it, or null if nothing is known of it. */
+  known(sid: number, ssid: number): Context | null {
+    const context = this.#slots[(sid ^ Math.imul(ssid, 5)) & (SLOTS - 1)]!;
+    return context.sid === sid && context.ssid === ssid ? context : null;
+  }
+
   /** The legal STE of a stream, or null with the fault set. */
   stream(sid: number): StreamConfig | null {
     this.#numbers.reserve(TAGS_OF_CONTEXT);

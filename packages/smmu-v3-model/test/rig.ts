@@ -13,7 +13,7 @@ import {
   SystemMemory,
   type Trace,
 } from '@smmu/platform';
-import { type ModelFeatures, SmmuV3Model } from '../src/index.ts';
+import { type ModelFeatures, SmmuV3Model, type StaleUse } from '../src/index.ts';
 
 export const RAM = 0x4000_0000;
 export const SMMU_BASE = 0x905_0000;
@@ -66,6 +66,8 @@ export interface RigOptions {
   /** Leaves SMMUEN clear. */
   readonly off?: boolean;
   readonly cr2?: number;
+  /** Switches the checker on. */
+  readonly onStale?: (use: StaleUse) => void;
 }
 
 export class Rig {
@@ -90,6 +92,7 @@ export class Rig {
       interrupts: this.lines,
       features: options.features ?? {},
       trace: options.trace?.(this.scheduler),
+      ...(options.onStale === undefined ? {} : { onStale: options.onStale }),
       onWake: () => {
         this.wakes++;
       },
