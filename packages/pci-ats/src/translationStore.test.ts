@@ -84,6 +84,13 @@ describe('TranslationStore', () => {
     expect(store.count).toBe(7);
   });
 
+  it('the oldest of a set goes first', () => {
+    const store = new TranslationStore(8);
+    for (let page = 0; page < 64; page += 1) store.insert(TAG, page * 4096, 0, 12, RW, 0);
+    const left = Array.from({ length: 64 }, (_, page) => page).filter((n) => store.find(5, n * 4096, 0, 0, false) >= 0);
+    expect(Math.min(...left)).toBeGreaterThan(48);
+  });
+
   it('a newer translation of an address replaces every older one of it, of whatever size', () => {
     const store = new TranslationStore(64);
     store.insert(TAG, 0x0020_0000, 0, 21, ATC_READ, 0x4000_0000);

@@ -150,7 +150,7 @@ export class TranslationStore {
   /** Drops what an invalidation covers. */
   invalidate(scope: InvalidationScope): void {
     if (this.count === 0) return;
-    if (this.#globals === 0 && scope.pasid !== 0 && !scope.global && this.#allAtLeast(scope.size)) {
+    if (scope.pasid !== 0 && !scope.global && this.#allAtLeast(scope.size)) {
       // The common one, a page of one PASID: at most one translation of each size holds it.
       this.#drop(scope.pasid | TAG_VALID, scope);
       this.#drop(scope.pasid | TAG_VALID | TAG_PRIVILEGED, scope);
