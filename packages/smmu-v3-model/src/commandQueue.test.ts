@@ -223,6 +223,27 @@ describe('restart (§7.1)', () => {
   });
 });
 
+describe('what software must not do (CONSTRAINED UNPREDICTABLE)', () => {
+  it('PROD moved backwards is consumed round the queue until the indexes meet', () => {
+    const rig = new Rig({ cmdqLog2: 2 });
+    for (let i = 0; i < 4; i++) rig.put(CMDQ + i * 16, 0x30n, 0n);
+    rig.write(0x98, 2);
+    rig.settle();
+    rig.write(0x98, 1);
+    rig.settle();
+    expect([rig.read(0x9c), rig.model.stats.commands.CMD_TLBI_NSNH_ALL]).toEqual([1, 9]);
+  });
+  it('GERRORN toggled where nothing is active makes the error active, without an interrupt', () => {
+    const rig = new Rig();
+    rig.write(0x64, 1);
+    rig.run();
+    expect([rig.read(0x9c), rig.lines.gerror.raised]).toEqual([0, 0]);
+    rig.write(0x64, 0);
+    rig.settle();
+    expect(rig.read(0x9c)).toBe(1);
+  });
+});
+
 describe('CMD_SYNC (§4.7.3)', () => {
   it('CS=0 signals nothing', () => {
     const rig = new Rig();

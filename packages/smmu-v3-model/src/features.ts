@@ -90,7 +90,7 @@ export interface ModelFeatures {
   readonly iidr: number;
   /** The event and PRI queue indexes are visible in page 0 as well; else they are RAZ/WI there. */
   readonly page0Queues: boolean;
-  /** Translations kept, a power of two from 8. An entry costs 32 bytes. */
+  /** Translations kept, a power of two from 8. An entry costs 26 bytes. */
   readonly iotlbEntries: number;
   /** Table pointers kept for each stage, a power of two from 8. */
   readonly walkCacheEntries: number;

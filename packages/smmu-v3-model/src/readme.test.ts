@@ -1,24 +1,26 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { DmaRequest, InterruptLine, Registers, Scheduler, SystemMemory } from '@smmu/platform';
-import { CR0, EVENTQ_BASE, IDR0, STE, STRTAB_BASE, STRTAB_BASE_CFG } from '@smmu/spec';
+import { readdirSync, readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
+import * as platform from '@smmu/platform';
 import { expect, it } from 'vitest';
-import { SmmuV3Model } from './index.ts';
+import * as model from './index.ts';
 
-it('runs the example of the README', () => {
-  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
-  const example = /```js\n([\s\S]*?)```/.exec(readme)![1]!.replace(/^import .*$/gm, '');
-  const printed: string[] = [];
-  const hardware = { DmaRequest, InterruptLine, Registers, Scheduler, SystemMemory, SmmuV3Model };
-  const layouts = { CR0, EVENTQ_BASE, IDR0, STE, STRTAB_BASE, STRTAB_BASE_CFG };
-  const console = { log: (...values: unknown[]) => printed.push(values.join(' ')) };
-  const names = { ...hardware, ...layouts, console };
-  new Function(...Object.keys(names), example)(...Object.values(names));
-  expect(printed).toEqual([
-    'stage 1: true',
-    'status 0 data 42',
-    'status 1',
-    'event queue interrupt',
-    'event 4 of stream 2',
-  ]);
+const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+const fence = (language: string): string => readme.split(`\`\`\`${language}\n`)[1]!.split('\n```')[0]!;
+
+it('the example of the README prints what the README says', () => {
+  const lines: string[] = [];
+  const text = (value: unknown): string => (typeof value === 'string' ? value : inspect(value));
+  const log = (...values: unknown[]): number => lines.push(values.map(text).join(' '));
+  const body = fence('js').replace(/import (\{.*\}) from '@smmu\/([\w-]+)';/g, 'const $1 = packages["$2"];');
+  new Function('packages', 'console', body)({ 'smmu-v3-model': model, platform }, { log });
+  expect(lines.join('\n')).toBe(fence('text'));
+});
+
+it('the README names every file, and no other', () => {
+  const src = new URL('.', import.meta.url);
+  const files = readdirSync(src).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  const named = [...readme.matchAll(/`(\w+\.ts)`/g)].map(([, name]) => name!);
+  expect(named.filter((name) => !files.includes(name))).toEqual([]);
+  const small = ['index.ts', 'queue.ts', 'powers.ts', 'stats.ts', 'walkStats.ts'];
+  expect(files.filter((name) => !named.includes(name) && !small.includes(name))).toEqual([]);
 });

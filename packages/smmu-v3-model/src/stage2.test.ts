@@ -163,6 +163,40 @@ it('52 bits with 64 KiB pages, and with 4 KiB pages and S2DS from level -1', () 
   expect(rig.translate(2, 0xf_0000_1234_5000n)).toBe(0x8_0000_7777_8000);
 });
 
+it('a contiguous run is one entry, and goes with any address of it', () => {
+  const rig = new Rig();
+  const table = rig.table();
+  stage2(rig, S2_PLAIN | 4n, table);
+  for (let i = 0n; i < 16n; i++)
+    rig.map(table, 0x10000n + i * 0x1000n, (BigInt(DATA) + i * 0x1000n) | S2_RW | (1n << 52n));
+  expect([rig.translate(1, 0x15008n), rig.translate(1, 0x1f000n)]).toEqual([DATA + 0x5008, DATA + 0xf000]);
+  expect(rig.model.stats.iotlbMisses).toBe(1);
+  rig.run([0x2an | (4n << 32n), 0x1_2001n]);
+  expect([rig.translate(1, 0x15008n), rig.model.stats.iotlbMisses]).toEqual([DATA + 0x5008, 2]);
+});
+
+it('big-endian tables, with their hardware updates', () => {
+  const rig = new Rig({ features: { tableEndian: 'big' } });
+  const tables = [rig.table(), rig.table(), rig.table(), rig.table()];
+  const swap = (dword: bigint): bigint =>
+    BigInt(`0x${dword.toString(16).padStart(16, '0').match(/../g)!.reverse().join('')}`);
+  stage2(rig, S2_PLAIN | (1n << 52n) | (3n << 55n), tables[0]!);
+  for (let level = 0; level < 3; level++) rig.put(tables[level]!, swap(BigInt(tables[level + 1]!) | 3n));
+  const clean = BigInt(DATA) | (S2_RW & ~(1n << 7n) & ~AF) | (1n << 51n);
+  rig.put(tables[3]!, swap(clean));
+  expect(rig.translate(1, 8n, true)).toBe(DATA + 8);
+  expect(swap(rig.get(tables[3]!))).toBe(clean | AF | (1n << 7n));
+  // Software changes it in between: what is there now counts.
+  rig.put(tables[3]! + 8, swap(clean));
+  const exchange = rig.memory.compareExchange64.bind(rig.memory);
+  rig.memory.compareExchange64 = (...args) => {
+    rig.put(tables[3]! + 8, swap(clean + 0x1000n));
+    rig.memory.compareExchange64 = exchange;
+    return exchange(...args);
+  };
+  expect(rig.translate(1, 0x1000n)).toBe(DATA + 0x1000);
+});
+
 describe('records of a stage-2-only stream', () => {
   it.each<[string, bigint, bigint]>([
     ['F_TRANSLATION', 0n, 0x10n],

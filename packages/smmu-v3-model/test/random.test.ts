@@ -1,5 +1,5 @@
 /** Random tables against the oracle, and random everything against "never a crash". */
-import { DMA_OK, DMA_PENDING, NO_SUBSTREAM, Random } from '@smmu/platform';
+import { AtsRequest, DMA_OK, DMA_PENDING, NO_SUBSTREAM, Random } from '@smmu/platform';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FULL, LARGE, type ModelFeatures, QEMU, SMALL } from '../src/index.ts';
@@ -128,7 +128,7 @@ describe('never a crash (no memory content, no register write may throw, hang or
   };
   const PRESETS: readonly Partial<ModelFeatures>[] = [
     FULL,
-    { ...FULL, httu: 3, tableEndian: 'mixed', stallMax: 3 },
+    { ...FULL, tableEndian: 'mixed', stallMax: 3, bbmLevel: 0, iotlbEntries: 16, walkCacheEntries: 8 },
     { ...FULL, stallModel: 2, lateInvalidation: false },
     { ...FULL, stage1: false, httu: 2 },
     LARGE,
@@ -138,7 +138,7 @@ describe('never a crash (no memory content, no register write may throw, hang or
   /** Offsets that do something, and some that do not. */
   const OFFSETS = [
     0x20, 0x28, 0x2c, 0x44, 0x50, 0x64, 0x68, 0x70, 0x80, 0x84, 0x88, 0x90, 0x94, 0x98, 0x9c, 0xa0, 0xa4, 0xb0, 0xb8,
-    0x100a8, 0x100ac, 0xac, 0x38, 0x3000, 0x1fffc,
+    0x100a8, 0x100ac, 0xac, 0x100, 0x108, 0x10c, 0x110, 0x114, 0xc0, 0xc4, 0xdc, 0x100cc, 0x38, 0x3000, 0x1fffc,
   ];
 
   it('random structures, registers, commands and transactions', () => {
@@ -179,6 +179,33 @@ describe('never a crash (no memory content, no register write may throw, hang or
             if (status === DMA_PENDING) pending++;
             else answered++;
             expect(status <= DMA_PENDING && status >= DMA_OK).toBe(true);
+            if (random.below(4) === 0) {
+              const ats = new AtsRequest();
+              Object.assign(ats, { streamId: request.streamId, substreamId: request.substreamId });
+              Object.assign(ats, { addressLo: request.addressLo, addressHi: request.addressHi });
+              ats.noWrite = random.below(2) === 1;
+              ats.instruction = random.below(2) === 1;
+              rig.model.translate(ats);
+            }
+            if (random.below(4) === 0) {
+              const { streamId, substreamId, addressLo, addressHi, write, privileged, instruction } = request;
+              const bits = {
+                read: !write,
+                write,
+                execute: instruction,
+                privileged,
+                last: random.below(2) === 1,
+                group: 5,
+              };
+              rig.model.requestPage({ streamId, substreamId, addressLo, addressHi, ...bits });
+            }
+            if (random.below(8) === 0)
+              rig.model.broadcast({
+                operation: 'VAE1',
+                asid: random.below(4),
+                address: dword(random),
+                bytes: random.next(),
+              });
           } else if (what < 7) {
             for (let i = random.below(4); i >= 0; i--)
               rig.queue([
@@ -204,7 +231,7 @@ describe('never a crash (no memory content, no register write may throw, hang or
             expect(rig.scheduler.steps - before).toBeLessThan(20_000);
             if (random.below(2)) {
               rig.write(0x64, rig.read(0x60)); // acknowledge
-              rig.write(0x20, 0xd);
+              rig.write(0x20, 0x1f);
             }
           }
         }
