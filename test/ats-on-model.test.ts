@@ -4,10 +4,10 @@
  */
 import type { Device } from '@smmu/iommu';
 import { AtsDma, type AtsDmaOptions, PciDevice, PciFunction, type PciFunctionOptions } from '@smmu/pci-ats';
-import { DMA_ABORT, DMA_OK, DMA_PENDING, DmaRequest, Random } from '@smmu/platform';
+import { DMA_ABORT, DMA_OK, DMA_PENDING, type DmaPort, DmaRequest, Random } from '@smmu/platform';
 import { SVA_IOPF } from '@smmu/sva-core';
 import { describe, expect, it } from 'vitest';
-import { DriverBoard, type DriverBoardOptions, NO_SUBSTREAM, NOTHING_LEFT } from './driverBoard.ts';
+import { DriverBoard, type DriverBoardOptions, NO_SUBSTREAM, NOTHING_LEFT, RAM } from './driverBoard.ts';
 
 const READ = 1;
 const READ_WRITE = 3;
@@ -247,6 +247,53 @@ describe('a shared process', () => {
     expect(board.peek(mm, area + board.page)).toBe(5);
     board.scheduler.run();
     expect(board.port.pages!.outstandingRequests).toBe(0);
+  });
+});
+
+describe('transactions that are on their way for a while', () => {
+  /** A link that holds each translated transaction for `delay` nanoseconds, or for ever, before the SMMU sees it. */
+  function slow(delay: number) {
+    const link: DmaPort = {
+      submit: (request) => {
+        if (!request.translated) return board.model.submit(request);
+        const arrive = () => {
+          if (board.model.submit(request) !== DMA_PENDING) request.complete!(request);
+        };
+        if (delay < Number.POSITIVE_INFINITY) board.scheduler.post('hardware', arrive, delay);
+        return DMA_PENDING;
+      },
+    };
+    const board: AtsBoard = new AtsBoard({ pci: { upstream: link } });
+    const domain = board.iommu.domainOf(board.endpoint);
+    const pa = board.frames.alloc(0) * 4096;
+    board.iommu.map(domain, IOVA, pa, 4096, READ_WRITE);
+    const request = board.request(NO_SUBSTREAM, IOVA, Uint8Array.of(42), true);
+    request.complete = () => {};
+    expect(board.port.submit(request)).toBe(DMA_PENDING);
+    return { board, domain, request, pa };
+  }
+
+  it('have ended when their page is unmapped: the invalidation waits for them', () => {
+    const { board, domain, request, pa } = slow(5000);
+    expect(board.iommu.unmap(domain, IOVA, 4096)).toBe(4096);
+    expect(request.status).toBe(DMA_OK); // before the page can become anything else
+    expect(board.scheduler.now).toBeGreaterThanOrEqual(5000);
+    const out = new Uint8Array(1);
+    board.memory.readBytes(pa, out, 0, 1);
+    expect(out[0]).toBe(42);
+    expect(board.port.atc.draining).toBe(0);
+  });
+
+  it('for ever do not hold up the driver for ever', () => {
+    const { board, domain, request } = slow(Number.POSITIVE_INFINITY);
+    board.iommu.unmap(domain, IOVA, 4096);
+    expect(request.status).toBe(DMA_PENDING);
+    expect(board.port.atc.draining).toBe(1);
+    board.scheduler.run();
+    expect(board.lines.join('\n')).toMatch(/ATC invalidate timeout/);
+    const other = board.device(16, { pasidBits: 0, canStall: false });
+    board.iommu.map(board.iommu.domainOf(other), IOVA, RAM, 4096, READ);
+    expect(board.read(other, NO_SUBSTREAM, IOVA).status).toBe(DMA_OK); // the command queue works
   });
 });
 
