@@ -284,6 +284,25 @@ describe('transactions that are on their way for a while', () => {
     expect(board.port.atc.draining).toBe(0);
   });
 
+  it('and translations that are: one that the invalidation overtook is not used', () => {
+    const board = new AtsBoard({ port: { translationNs: 50_000 } });
+    const domain = board.iommu.domainOf(board.endpoint);
+    const [before, after] = [board.frames.alloc(0) * 4096, board.frames.alloc(0) * 4096];
+    board.iommu.map(domain, IOVA, before, 4096, READ_WRITE);
+    const request = board.request(NO_SUBSTREAM, IOVA, Uint8Array.of(42), true);
+    board.port.submit(request);
+    board.iommu.unmap(domain, IOVA, 4096);
+    board.iommu.map(domain, IOVA, after, 4096, READ_WRITE);
+    expect(board.port.atc.stats.stale).toBe(0); // it has not arrived yet
+    board.scheduler.run();
+    expect(request.status).toBe(DMA_OK);
+    expect(board.port.atc.stats.stale).toBe(1);
+    const out = new Uint8Array(2);
+    board.memory.readBytes(before, out, 0, 1);
+    board.memory.readBytes(after, out, 1, 1);
+    expect([...out]).toEqual([0, 42]);
+  });
+
   it('for ever do not hold up the driver for ever', () => {
     const { board, domain, request } = slow(Number.POSITIVE_INFINITY);
     board.iommu.unmap(domain, IOVA, 4096);
