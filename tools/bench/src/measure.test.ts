@@ -60,6 +60,14 @@ describe('rows', () => {
   it('have names that tell them apart', () => {
     expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
   });
+  it.each(rows)('still do what they time: $name', ({ prepare }) => {
+    const { reset, round, operations } = prepare();
+    expect(operations).toBeGreaterThan(0);
+    for (let i = 0; i < 2; i++) {
+      reset?.();
+      round(); // throws if a transaction does not end as it should
+    }
+  });
 });
 
 describe('render', () => {

@@ -10,7 +10,8 @@ const BINDS = 1024;
 /** Access flag, bit 10 of a level 3 entry: without it the next access faults although the page is there. */
 const AF = 1 << 10;
 
-const board = () => new Board({ memoryBytes: 2 ** 29, granule: '4k', engine: () => 0 });
+/** Hardware that leaves the access flag to software, or there would be nothing to fault on. */
+const board = () => new Board({ memoryBytes: 2 ** 29, granule: '4k', engine: () => 0, smmu: { httu: 0 } });
 
 /** A process with resident pages. */
 function resident(on: Board): { mm: Mm; area: number } {
