@@ -105,6 +105,17 @@ describe('translation requests (PCIe §10.2.2)', () => {
     expect(atc.store.count).toBe(1);
   });
 
+  it('ask for what the replaced translation permitted as well, wherever it is kept', () => {
+    make({}, 12, 8);
+    for (let page = 0; page < 16; page += 1) {
+      answer({ read: true, write: true });
+      translate(ATC_WRITE, 5, false, page * 4096);
+      answer({ read: true, write: true, execute: true });
+      expect(translate(EXECUTE, 5, false, page * 4096)).toBeGreaterThanOrEqual(0);
+      expect(smmu.asked.at(-1)).toMatchObject({ noWrite: false });
+    }
+  });
+
   it('ask for what the replaced translation permitted as well', () => {
     answer({ read: true, write: true });
     translate(ATC_WRITE);

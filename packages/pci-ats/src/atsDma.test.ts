@@ -96,6 +96,12 @@ describe('a transaction whose translation is there', () => {
     expect(dma.pending).toBe(0);
   });
 
+  it('is looked for in a cache of the size that was asked for', () => {
+    make({ entries: 8 });
+    expect(dma.atc.store.capacity).toBe(8);
+    expect(() => make({ entries: 3 })).toThrow(errno('EINVAL'));
+  });
+
   it('is aborted if the translated request is', () => {
     smmu.dmaStatus = DMA_ABORT;
     expect(submit()).toBe(DMA_ABORT);

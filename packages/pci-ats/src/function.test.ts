@@ -60,6 +60,58 @@ beforeEach(() => {
   resets = 0;
 });
 
+describe('what the parts of a function read from its registers', () => {
+  it('rights follow each write', () => {
+    const { hardware, device } = make({ ats: { queueDepth: 32, globalInvalidate: true } });
+    expect(hardware.rights).toMatchObject({ master: false, substreams: 0, ats: false, pri: false });
+    expect([hardware.invalidateQueueDepth, hardware.globalInvalidate]).toEqual([32, true]);
+    device.setMaster();
+    device.enablePasid(PASID_FEATURE.PRIV);
+    device.enableAts(16);
+    device.enablePri(4);
+    const on = { master: true, substreams: 2 ** 16, exec: false, priv: true, ats: true, stuShift: 16, pri: true };
+    expect(hardware.rights).toMatchObject(on);
+    device.reset();
+    expect(hardware.rights).toMatchObject({ master: false, substreams: 0, priv: false, ats: false, pri: false });
+  });
+
+  it('a function without the capabilities has none of them', () => {
+    const { hardware } = make({ pasid: undefined, ats: undefined, pri: undefined } as object);
+    expect([hardware.invalidateQueueDepth, hardware.globalInvalidate, hardware.pri]).toEqual([0, false, undefined]);
+  });
+
+  it('parts are told of what changed, and of nothing else', () => {
+    const { hardware, device } = make();
+    const told: string[] = [];
+    hardware.attach({
+      atsChanged: (on) => told.push(`ats ${on}`),
+      priChanged: (on) => told.push(`pri ${on}`),
+      priReset: () => told.push('pri reset'),
+      reset: () => told.push('reset'),
+    });
+    hardware.attach({});
+    device.setMaster();
+    device.enableAts(12);
+    hardware.write(0x116, 2, 0x8000); // PCI_ATS_CTRL_ENABLE again
+    device.enablePri(4);
+    hardware.write(0x126, 2, 3); // status alone
+    device.disablePri();
+    device.resetPri();
+    device.disableAts();
+    device.reset();
+    expect(told).toEqual(['ats true', 'pri true', 'pri false', 'pri reset', 'ats false', 'reset']);
+  });
+
+  it('a translated request leaves only while ATS is enabled', () => {
+    const { hardware, device } = make();
+    device.setMaster();
+    expect(hardware.submit(request({ translated: true }))).toBe(DMA_ABORT);
+    device.enableAts(12);
+    expect(hardware.submit(request({ translated: true }))).toBe(DMA_OK);
+    expect(hardware.refused).toBe(1);
+  });
+});
+
 describe('a driver finds the function by its configuration space alone', () => {
   it('reads who it is', () => {
     const { hardware, device } = make();
@@ -71,6 +123,13 @@ describe('a driver finds the function by its configuration space alone', () => {
       name: '0000:00:01.0',
     });
     expect(hardware.read(8, 1)).toBe(0x21);
+  });
+
+  it('has registers that begin as PCIe says', () => {
+    const { hardware } = make();
+    expect(hardware.read(0x42, 2)).toBe(0x0186); // PCI_MSI_FLAGS_64BIT | MASKBIT, 8 vectors
+    expect(hardware.read(0x88, 2)).toBe(0x2810); // PCI_EXP_DEVCTL_RELAX_EN | NOSNOOP_EN | READRQ_512B
+    expect(hardware.read(0x126, 2)).toBe(0x8100); // PCI_PRI_STATUS_PASID | STOPPED
   });
 
   it('ENODEV where no function answers, EOPNOTSUPP for a bridge', () => {

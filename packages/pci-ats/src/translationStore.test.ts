@@ -104,6 +104,15 @@ describe('TranslationStore', () => {
     expect(store.count).toBe(1);
   });
 
+  it.each(Array.from({ length: 16 }, (_, page) => page))('wherever that is kept: page %d', (page) => {
+    const store = new TranslationStore(8);
+    store.insert(TAG, page * 4096, 0, 12, ATC_READ, 0);
+    store.insert(TAG, page * 4096, 0, 13, RW, 0);
+    expect(store.count).toBe(1);
+    invalidate(store, 5, page * 4096, 0, 12);
+    expect(store.count).toBe(0);
+  });
+
   it('goes on with a larger translation where a smaller one permits less', () => {
     const store = new TranslationStore(64);
     store.insert(TAG, 0x3000, 0, 12, ATC_READ, 0);
