@@ -52,3 +52,41 @@ export function combineShareability(byte: number, stage1: number, stage2: number
   if (stage1 === 2 || stage2 === 2) return 2;
   return stage1 === 3 || stage2 === 3 ? 3 : 0;
 }
+
+/** Memory type and shareability of an access: a MAIR byte, and SH as descriptors encode it. */
+export interface MemoryAttributes {
+  readonly type: number;
+  /** 0 non-shareable, 2 outer, 3 inner. */
+  readonly shareability: number;
+}
+
+/** What a device's access has if nobody says otherwise (§13.1.3): write-back, non-shareable. */
+export const DEFAULT_ATTRIBUTES: MemoryAttributes = { type: 0xff, shareability: 0 };
+
+/** Overrides as STE and GBPA hold them. */
+export interface AttributeOverrides {
+  /** 16 | MemAttr to replace the type; 0 to keep it. */
+  readonly memAttr: number;
+  /** 1 keeps the shareability. */
+  readonly shCfg: number;
+  /** Bit 3 replaces the allocation hints: bit 2 read, bit 1 write, bit 0 transient. */
+  readonly allocCfg: number;
+}
+
+/** The attributes that come in, as MTCFG, SHCFG and ALLOCCFG make them. IHI 0070 §13.1.2. */
+export function overrideAttributes(incoming: MemoryAttributes, by: AttributeOverrides): MemoryAttributes {
+  let type = (by.memAttr & 16) !== 0 ? MEM_ATTR_BYTE[by.memAttr & 15]! : incoming.type;
+  if ((by.allocCfg & 8) !== 0 && !isDevice(type))
+    type = (allocate(type >>> 4, by.allocCfg) << 4) | allocate(type & 15, by.allocCfg);
+  return { type, shareability: combineShareability(type, by.shCfg === 1 ? incoming.shareability : by.shCfg, 0) };
+}
+
+/** A cacheable nibble with other allocation hints: bits 1:0 are read and write; transient is the smaller half of each kind. */
+function allocate(nibble: number, allocCfg: number): number {
+  const kind = rank(nibble);
+  if (kind === 0) return nibble;
+  const hints = (allocCfg >>> 1) & 3;
+  // A transient type without any hint would be another type's encoding.
+  const transient = (allocCfg & 1) !== 0 && hints !== 0;
+  return (kind === 2 ? 4 : 0) | (transient ? 0 : 8) | hints;
+}

@@ -1,3 +1,4 @@
+export type { MemoryAttributes } from './attributes.ts';
 export type { Broadcast, BroadcastOperation } from './btm.ts';
 export type { StaleUse } from './checker.ts';
 export { ACCESS_EXECUTE, ACCESS_PRIVILEGED, ACCESS_WRITE, type Fault } from './fault.ts';

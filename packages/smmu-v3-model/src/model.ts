@@ -16,15 +16,24 @@ import type {
   Scheduler,
   Trace,
 } from '@smmu/platform';
-import { CR2 } from '@smmu/spec';
+import { CR2, GBPA } from '@smmu/spec';
 import { ATC_TIMEOUT_NS, AtcInvalidations } from './atcInvalidation.ts';
 import { Atos } from './atos.ts';
 import { AtsUnit } from './ats.ts';
+import {
+  type AttributeOverrides,
+  combineAttributes,
+  combineShareability,
+  DEFAULT_ATTRIBUTES,
+  type MemoryAttributes,
+  overrideAttributes,
+} from './attributes.ts';
 import { type Broadcast, broadcast } from './btm.ts';
 import { Checker, type StaleUse } from './checker.ts';
 import { CommandQueue } from './commandQueue.ts';
 import { CommandTarget } from './commands/command.ts';
 import { ConfigCache } from './configCache.ts';
+import { KIND_BYPASS, KIND_S2 } from './context.ts';
 import { ContextTable } from './contextTable.ts';
 import { Control, type ControlActions } from './control.ts';
 import { BITS_FRAGMENT } from './entryBits.ts';
@@ -43,7 +52,7 @@ import { type ModelStats, namedCounts } from './stats.ts';
 import { StreamTable } from './streamTable.ts';
 import { TagCache } from './tagCache.ts';
 import { TagNumbers } from './tagNumbers.ts';
-import { Translator } from './transaction.ts';
+import { accessOf, Translator } from './transaction.ts';
 import { Stage1 } from './walk.ts';
 import { WalkStats } from './walkStats.ts';
 
@@ -210,6 +219,38 @@ export class SmmuV3Model implements DmaPort, AtsPort {
    */
   submit(request: DmaRequest): DmaStatus {
     return this.#ingress.submit(request);
+  }
+
+  /**
+   * Memory type and shareability that a transaction would go on with, or undefined if it would not go on. It is looked up
+   * as the transaction would be, but moves no data and records nothing.
+   * @param incoming - What the device says; write-back and non-shareable if left out (§13.1.3).
+   */
+  attributes(request: DmaRequest, incoming: MemoryAttributes = DEFAULT_ATTRIBUTES): MemoryAttributes | undefined {
+    const ingress = this.#ingress;
+    if (!ingress.enabled) {
+      const { gbpa } = this.#control;
+      return GBPA.fields.ABORT.of(gbpa) ? undefined : overrideAttributes(incoming, this.#globalOverrides(gbpa));
+    }
+    return ingress.exclusively(() => {
+      const { translator } = this;
+      const { streamId, substreamId, addressLo, addressHi } = request;
+      const access = accessOf(request.write, request.instruction, request.privileged);
+      if (!translator.lookup(streamId >>> 0, substreamId, addressLo, addressHi, access)) return undefined;
+      const { kind, ste } = translator.context!;
+      if (kind === KIND_BYPASS) return overrideAttributes(incoming, ste);
+      const cached = this.#iotlb.attributes[this.#iotlb.indexOf(translator.entry(addressLo, addressHi))]!;
+      if (kind !== KIND_S2) return { type: cached & 0xff, shareability: cached >>> 8 };
+      const first = overrideAttributes(incoming, ste);
+      const type = combineAttributes(first.type, cached & 0xff, ste.s2Fwb);
+      return { type, shareability: combineShareability(type, first.shareability, cached >>> 8) };
+    });
+  }
+
+  #globalOverrides(gbpa: number): AttributeOverrides {
+    if (!this.features.attrTypesOverride) return { memAttr: 0, shCfg: 1, allocCfg: 0 };
+    const { MTCFG, MemAttr, SHCFG, ALLOCCFG } = GBPA.fields;
+    return { memAttr: MTCFG.of(gbpa) ? 16 | MemAttr.of(gbpa) : 0, shCfg: SHCFG.of(gbpa), allocCfg: ALLOCCFG.of(gbpa) };
   }
 
   /** Answers an endpoint's translation request (ATS), in the request. Returns its PCIe completion status. */
