@@ -40,7 +40,7 @@ export class AtsRequest {
   global = false;
   /** U: access the range with untranslated requests only. */
   untranslatedOnly = false;
-  /** N: accesses need not be snooped. */
+  /** N (PCIe §10.2.3.3): accesses must be made with No Snoop clear. */
   nonSnooped = false;
 }
 
